@@ -1,0 +1,67 @@
+"""The compile policy: every numba flag the project uses is set here, and nowhere else.
+
+`kernel` is for functions that are called from other compiled code. They are never cached on their own:
+numba's cache knows when a function's own file changed, not when a callee's did. `entry` is for the generated
+files of `pipeline`, whose name holds a digest of everything they reach, and which numba therefore may cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from llvmlite import binding
+from numba import types
+
+JIT = not numba.config.DISABLE_JIT
+"""False under NUMBA_DISABLE_JIT=1: kernels are then plain Python, and the twins in `memory` serve them."""
+
+BOUNDSCHECK = os.environ.get("TE_APPS_BOUNDSCHECK", "") == "1"
+
+_FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": BOUNDSCHECK}
+
+_NUMBA_TYPES = {
+    "i64": types.int64, "u64": types.uint64, "i32": types.int32, "u32": types.uint32, "u16": types.uint16, "void": types.void,
+}  # fmt: skip
+_CTYPES: dict[str, Any] = {
+    "i64": ctypes.c_int64, "u64": ctypes.c_uint64, "i32": ctypes.c_int32, "u32": ctypes.c_uint32, "u16": ctypes.c_uint16,
+    "void": None,
+}  # fmt: skip
+
+
+def kernel(fn: Callable[..., Any]) -> Any:
+    """Compile *fn* for use inside other compiled code."""
+    return numba.njit(**_FLAGS)(fn)
+
+
+def entry(fn: Callable[..., Any]) -> Any:
+    """Compile *fn*, the entry of a generated file, and keep the machine code on disk."""
+    return numba.njit(cache=True, **_FLAGS)(fn)
+
+
+def load_library(path: str) -> ctypes.CDLL:
+    """Load the shared library at *path* and make its symbols known to compiled code."""
+    library = ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
+    binding.load_library_permanently(path)
+    return library
+
+
+def native(symbol: str, result: str, *arguments: str) -> Any:
+    """The C function *symbol*, callable from kernels (and from Python when JIT is off).
+
+    Types are named "i64", "u64", "i32", "u32", "u16" or "void". The library that holds the symbol must be loaded
+    before compiled code that calls it runs; looking it up here is not needed.
+    """
+    if JIT:
+        return types.ExternalFunction(symbol, _NUMBA_TYPES[result](*(_NUMBA_TYPES[a] for a in arguments)))
+
+    def call(*values: int) -> int:
+        function = getattr(ctypes.CDLL(None), symbol)
+        function.restype = _CTYPES[result]
+        function.argtypes = [_CTYPES[a] for a in arguments]
+        return function(*values)
+
+    return call
