@@ -92,11 +92,11 @@ def clear(mbuf):
 def header(mbuf: int) -> np.recarray:
     """The mbuf at address *mbuf* as one MBUF record, by reference. For tests and debugging."""
     memory = (ctypes.c_uint8 * MBUF.itemsize).from_address(mbuf)
-    return np.frombuffer(memory, MBUF).view(np.recarray)[0]
+    return np.frombuffer(memoryview(memory), MBUF).view(np.recarray)[0]
 
 
 def frame(mbuf: int) -> np.ndarray:
     """The first segment's bytes as a uint8 array, without a copy; valid until the mbuf is freed. For tests and debugging."""
     fields = header(mbuf)
     memory = (ctypes.c_uint8 * int(fields.data_len)).from_address(int(fields.buf_addr) + int(fields.data_off))
-    return np.frombuffer(memory, np.uint8)
+    return np.frombuffer(memoryview(memory), np.uint8)

@@ -124,9 +124,7 @@ def copy(typingctx, target, source, size):
 
     def code(context, builder, signature, args):
         pointer = ir.IntType(8).as_pointer()
-        cgutils.raw_memcpy(
-            builder, builder.inttoptr(args[0], pointer), builder.inttoptr(args[1], pointer), args[2], 1, align=1
-        )
+        cgutils.raw_memcpy(builder, builder.inttoptr(args[0], pointer), builder.inttoptr(args[1], pointer), args[2], 1, align=1)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), code
@@ -213,7 +211,7 @@ def _exchange(address: int, value: int) -> int:
 
 @_twin_of(_exchange)
 def exchange(typingctx, address, value):
-    """Swap the 64-bit word at *address* with *value*, atomically; the old word. (The twin relies on the GIL and is not atomic.)"""
+    """Swap the 64-bit word at *address* with *value*, atomically; the old word. The twin is not atomic."""
 
     def code(context, builder, signature, args):
         return builder.atomic_rmw("xchg", builder.inttoptr(args[0], _I64.as_pointer()), args[1], ordering="seq_cst")
@@ -225,7 +223,7 @@ def _record_at(address: int, dtype: np.dtype) -> Any:
     address = int(address)
     _check(address, dtype.itemsize)
     memory = (ctypes.c_uint8 * dtype.itemsize).from_address(address)
-    return np.frombuffer(memory, dtype=dtype).view(np.recarray)[0]
+    return np.frombuffer(memoryview(memory), dtype=dtype).view(np.recarray)[0]
 
 
 @_twin_of(_record_at)
