@@ -1,0 +1,87 @@
+# make run      install into .venv and run TrafficEngine on the embedded loopback device; needs no root
+# make test     install what the tests need, as root Debian's packages too, and run every check
+# make lint     ruff and mypy alone
+# make bench    the benchmarks
+# make soak     a long run of both roles on the loopback device: SOAK=seconds
+# make clean    remove what these made
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench soak clean packages
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := --device loopback --connections 200000
+SOAK := 600
+SOURCES := $(wildcard apps/*.py dpdk_io/*.py dpdk_io/*.c operators/*.py pipeline/*.py tcp/*.py)
+PURE := $(wildcard tests/tcp tests/pipeline tests/operators)
+ROOT := $(filter 0,$(shell id -u))
+APT := DEBIAN_FRONTEND=noninteractive apt-get -q </dev/null
+
+PACKAGES := conntrack curl dpdk dpdk-dev ethtool gcc iperf3 iproute2 iputils-ping libc6-dev libdpdk-dev nftables nginx-light \
+	nmap pkg-config procps tcpdump tcpreplay tcptrace tshark wrk
+
+# The first Python from 3.11 on; empty when there is none.
+PYTHON = $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null </dev/null && { echo "$$p"; break; }; done)
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+run: $(VENV)/installed
+	$(BIN)/te-apps trafficengine $(RUN) $(ARGS)
+
+test: packages lint
+	$(BIN)/pytest
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(PURE)
+	$(if $(ROOT),,echo "make test: not root: what needs namespaces and kernel interfaces was skipped" >&2)
+
+lint: $(VENV)/developed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/developed
+	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+soak: $(VENV)/developed
+	$(BIN)/te-apps trafficengine --device loopback --duration $(SOAK) $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/installed: pyproject.toml README.md $(SOURCES) | $(BIN)/python
+	@test -e $(VENV)/developed || $(BIN)/pip install -q .
+	touch $@
+
+$(VENV)/developed: pyproject.toml | $(BIN)/python
+	@$(BIN)/pip install -q -e '.[dev]'
+	touch $@
+
+# Debian keeps ensurepip, without which a virtual environment has no pip, in a package of its own.
+$(BIN)/python:
+	@python='$(PYTHON)'
+	if ! "$${python:-false}" -c 'import ensurepip, venv' 2>/dev/null; then
+		package=$$("$${python:-false}" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])' || echo python3-venv)
+		if [ -z '$(ROOT)' ]; then
+			echo "make: Python >= 3.11 with the venv module is missing; install it: sudo apt-get install $$package" >&2
+			exit 1
+		fi
+		$(APT) update && $(APT) install -y --no-install-recommends "$$package"
+		python=$${python:-python3}
+	fi
+	"$$python" -m venv $(VENV)
+
+# Only root can install, and only Debian's kind of system has apt-get; elsewhere the tests say what they miss.
+packages:
+	@[ -n '$(ROOT)' ] && command -v apt-get >/dev/null || exit 0
+	installed=$$(dpkg-query -W -f='$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>/dev/null | sed -n 's/^installed //p')
+	missing=$$(comm -23 <(tr ' ' '\n' <<<'$(PACKAGES)' | sort) <(sort <<<"$$installed"))
+	[ -n "$$missing" ] || exit 0
+	$(APT) update && $(APT) install -y --no-install-recommends $$missing
