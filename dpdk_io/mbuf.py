@@ -32,7 +32,9 @@ DATA_ROOM = 2048
 """Bytes for the frame in one mbuf, after the headroom."""
 
 _BUF_ADDR, _DATA_OFF, _REARM, _NB_SEGS = 0, 16, 16, 20
-_OL_FLAGS, _PKT_LEN, _DATA_LEN, _RSS, _BUF_LEN, _NEXT = 24, 36, 40, 44, 54, 64
+_OL_FLAGS, _PKT_LEN, _DATA_LEN, _RSS, _BUF_LEN = 24, 36, 40, 44, 54
+NEXT = 64
+"""Offset of the address of the next segment, 0 in the last one."""
 
 
 @kernel
@@ -86,7 +88,7 @@ def clear(mbuf):
     store64(mbuf + _OL_FLAGS, i64(0))
     store32(mbuf + _PKT_LEN, i64(0))
     store16(mbuf + _DATA_LEN, i64(0))
-    store64(mbuf + _NEXT, i64(0))
+    store64(mbuf + NEXT, i64(0))
 
 
 def header(mbuf: int) -> np.recarray:

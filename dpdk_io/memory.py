@@ -9,6 +9,7 @@ that serves under NUMBA_DISABLE_JIT=1, where `guard` can limit it to the memory 
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from dpdk_io.jit import JIT, kernel
 _I64 = ir.IntType(64)
 _MASK = (1 << 64) - 1
 _allowed: list[tuple[int, int]] = []
+_exchanging = threading.Lock()
 
 
 @contextmanager
@@ -205,7 +207,8 @@ def store_release(typingctx, address, value):
 
 def _exchange(address: int, value: int) -> int:
     word = ctypes.c_int64.from_address(int(address))
-    old, word.value = word.value, int(value)
+    with _exchanging:
+        old, word.value = word.value, int(value)
     return old
 
 
