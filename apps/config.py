@@ -1,0 +1,181 @@
+"""What a run is told: frozen, complete and validated, whatever it was read from.
+
+Addresses and MACs are ints in host order (`addresses.ip_text` and `addresses.mac_text` show them), times carry their unit in
+their name, and None means "no limit" or "found out at run time" as each field says. `apps.load` builds these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from apps.addresses import Interface
+from apps.portblocks import PortBlocks
+
+DEFAULT_INTERFACE = Interface(0xC6120001, 16)
+"""198.18.0.1/16, of the range set aside for benchmarks (RFC 2544); used on devices whose packets stay inside."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every app needs to know: devices, cores, memory, and how to report."""
+
+    devices: tuple[str, ...] = ("loopback",)
+    cores: tuple[int, ...] = (0,)
+    name: str = "te-apps"
+    """Prefix of the files DPDK makes for the process."""
+    duration_s: float | None = None
+    """Seconds; None: until done or stopped."""
+    mbuf_cnt: int = 16383
+    """Packet buffers per socket (2**n - 1 uses memory best)."""
+    cache_size: int = 128
+    """Packet buffers each core keeps for itself."""
+    pool_size: int = 2048
+    """Megabytes of hugepages per socket, where there are hugepages."""
+    rxd: int = 512
+    txd: int = 512
+    checksum: bool = False
+    """Leave TCP and IP checksums to the device."""
+    nic_loopback: bool = False
+    """Ask the device to send its own packets back to itself."""
+    idle: str = "yield"
+    """What a core does after empty polls: "spin", "yield" or "sleep"."""
+    quiet: bool = False
+    json: bool = False
+    progress: bool = False
+    """Show a live line on stderr."""
+
+
+@dataclass(frozen=True)
+class MacswapConfig(RunConfig):
+    """`te-apps macswap`."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A server to connect to. *mac* None: by ARP, of the gateway when the target is off-link, our own when it is ours."""
+
+    id: str
+    ip: int
+    port: int
+    mac: int | None = None
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Limits of a connection in milliseconds, and of retransmissions; 0 ms: none."""
+
+    established_ms: int = 60_000
+    """Without a segment of the peer's, once established."""
+    user_ms: int = 20_000
+    """Data, SYN or FIN unacknowledged for so long."""
+    time_wait_ms: int = 1_000
+    fin_wait_2_ms: int = 10_000
+    min_rto_ms: int = 200
+    syn_retries: int = 5
+    retries: int = 8
+
+
+@dataclass(frozen=True)
+class KernelSide:
+    """A tap interface for what is not ours: ARP, ICMP, UDP and TCP to other addresses."""
+
+    name: str
+    address: Interface | None = None
+    namespace: str | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a server answers: kind "auto" (HTTP for an HTTP request, else echo), "echo", "http" or "text" (*body* as it is)."""
+
+    kind: str = "auto"
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class TrafficConfig(RunConfig):
+    """`te-apps trafficengine`."""
+
+    role: str = "both"
+    """ "both", "client" or "server"."""
+    interfaces: tuple[Interface, ...] = (DEFAULT_INTERFACE,)
+    """Our addresses; the first is the primary one."""
+    mac: int | None = None
+    """Our MAC address; None: the device's."""
+    gateway: int | None = None
+    targets: tuple[Target, ...] = ()
+    """Taken in turns by each core; empty: each core connects to its own server."""
+    listen: tuple[int, ...] = ()
+    """Ports every core listens on; empty: the highest port of its block."""
+    connections: int | None = 250_000
+    """Connections each core opens (as a server alone: accepts) before it is done."""
+    cps_per_core: float | None = None
+    """Connections a second each core opens; None: as fast as it can."""
+    max_open: int = 512
+    """Connections of its own a core has open at a time."""
+    payload: int = 16
+    """Bytes of a message."""
+    request: bytes | None = None
+    """What the client sends instead of *payload* bytes of its own."""
+    expect: bytes | None = None
+    """What each response must start with."""
+    response: Response = Response()
+    fin_by_client: int = 1000
+    """Messages after which the client closes."""
+    fin_by_server: int = 1
+    """Messages after which the server closes."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    steering: str = "auto"
+    """How a packet finds its core: "port", "ip", "rss", or "auto", the first of port and rss that the device can."""
+    port_mask: int = 0x8000
+    records: Path | None = None
+    detailed_records: bool = False
+    kernel_side: KernelSide | None = None
+    seed: int = 1
+
+    @property
+    def blocks(self) -> PortBlocks:
+        """Which ports belong to which core."""
+        return PortBlocks(self.port_mask)
+
+    @property
+    def is_client(self) -> bool:
+        """Whether connections are opened."""
+        return self.role != "server"
+
+    @property
+    def is_server(self) -> bool:
+        """Whether connections are accepted."""
+        return self.role != "client"
+
+    def addresses(self, core_index: int) -> tuple[int, ...]:
+        """The local addresses of core *core_index*: all of them, but when steering by address its own, primary + index + 1."""
+        if self.steering == "ip":
+            return (self.interfaces[0].address + core_index + 1,)
+        return tuple(interface.address for interface in self.interfaces)
+
+    def client_ports(self, core_index: int) -> range:
+        """The ports clients of core *core_index* connect from; with steering by address, from the mask up on each core."""
+        return self.blocks.client_ports(0 if self.steering == "ip" else core_index)
+
+    def listen_ports(self, core_index: int) -> tuple[int, ...]:
+        """The ports core *core_index* accepts connections on."""
+        if not self.is_server:
+            return ()
+        return self.listen or (self.blocks.listen_port(0 if self.steering == "ip" else core_index),)
+
+    def targets_of(self, core_index: int) -> tuple[Target, ...]:
+        """The targets of core *core_index*: those given, else its own server."""
+        if self.targets or not self.is_client:
+            return self.targets
+        return (Target("self", self.addresses(core_index)[0], self.listen_ports(core_index)[0], self.mac),)
+
+    def is_local(self, ip: int) -> bool:
+        """Whether *ip* is an address of ours, on any core."""
+        return any(ip in self.addresses(index) for index in range(len(self.cores)))
+
+    def next_hop(self, ip: int) -> int | None:
+        """The address to ask ARP for to reach *ip*: itself on-link, else the gateway (None when there is none)."""
+        on_link = any(interface.holds(ip) for interface in self.interfaces)
+        return ip if on_link else self.gateway

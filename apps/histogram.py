@@ -1,0 +1,60 @@
+"""Latency histograms with log-linear buckets: 64 to each power of two, so that a value is known to better than 1 %.
+
+A histogram is an int64 array of `BUCKETS` counts over nanoseconds; histograms of several cores are merged by adding them.
+Values below 128 ns are exact; those above `LIMIT`, 73 minutes, count as `LIMIT`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64
+
+_SUB = 6
+_OCTAVES = 36
+BUCKETS = (_OCTAVES + 1) << _SUB
+LIMIT = (1 << (_SUB + _OCTAVES)) - 1
+
+
+@kernel
+def bucket(ns):
+    """The index of the bucket that holds *ns*, an int64; below zero counts as zero."""
+    value = min(max(ns, i64(0)), i64(LIMIT))
+    shift = i64(0)
+    rest = value >> (_SUB + 1)
+    for step in (32, 16, 8, 4, 2, 1):
+        if rest >> (step - 1):
+            shift += step
+            rest >>= step
+    return (shift << _SUB) + (value >> shift)
+
+
+@kernel
+def count(histogram, ns):
+    """Count one value of *ns* nanoseconds in *histogram*, an int64 array of BUCKETS."""
+    histogram[bucket(ns)] += 1
+
+
+def new_histogram() -> np.ndarray:
+    """An empty histogram."""
+    return np.zeros(BUCKETS, np.int64)
+
+
+def _edges() -> tuple[np.ndarray, np.ndarray]:
+    """The lowest and the highest integer of each bucket, in nanoseconds."""
+    index = np.arange(BUCKETS, dtype=np.int64)
+    shift = np.maximum((index >> _SUB) - 1, 0)
+    low = (index - (shift << _SUB)) << shift
+    return low, low + (np.int64(1) << shift) - 1
+
+
+def percentile_us(histogram: np.ndarray, percent: float) -> float | None:
+    """The value in microseconds that *percent* % of the counted ones do not exceed (nearest rank); None when empty."""
+    total = int(histogram.sum())
+    if total == 0:
+        return None
+    rank = max(1, int(np.ceil(total * percent / 100)))
+    index = int(np.searchsorted(np.cumsum(histogram), rank))
+    low, high = _edges()
+    return float(low[index] + high[index]) / 2000
