@@ -1,0 +1,95 @@
+"""Who testifies that TCP on the wire was proper: the peer kernel's counters, conntrack, and tshark over a capture."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from tests.network.lab import Namespace, counted, wait_until
+
+BAD_FRAMES = " || ".join(
+    (
+        "tcp.checksum.status == 0", "ip.checksum.status == 0", "icmp.checksum.status == 0", "_ws.malformed",
+        "_ws.expert.severity == 0x00800000", "tcp.analysis.ack_lost_segment", "tcp.analysis.lost_segment",
+        "tcp.analysis.window_full", "tcp.analysis.out_of_order", "tcp.analysis.retransmission",
+    )
+)  # fmt: skip
+"""tshark filter: checksums that are wrong, malformed or expert-error frames, and all that a clean wire never shows."""
+
+OF_OUR_MAKING = (
+    "TcpInErrs", "TcpInCsumErrors", "TcpEstabResets", "TcpAttemptFails", "TcpRetransSegs", "IpInHdrErrors", "IpInAddrErrors",
+    "TcpExtTCPAbortOnData", "TcpExtTCPAbortOnClose", "TcpExtTCPAbortOnTimeout", "TcpExtTCPTimeouts", "TcpExtTCPOFOQueue",
+    "TcpExtTCPChallengeACK", "TcpExtTCPSYNChallenge", "TcpExtTCPDSACKRecv", "TcpExtListenOverflows", "TcpExtListenDrops",
+    "TcpExtTCPReqQFullDrop", "TcpExtPAWSEstab", "TcpExtTCPACKSkippedSynRecv", "TcpExtTCPRcvQDrop",
+)  # fmt: skip
+"""Counters of the peer's kernel that stay 0 when the other side speaks TCP properly over a wire that loses nothing."""
+
+
+def counters(namespace: Namespace) -> dict[str, int]:
+    """The kernel's network counters by nstat's names; a fresh namespace starts with 0."""
+    return json.loads(namespace.run("nstat", "-a", "-s", "-z", "-j").stdout)["kernel"]
+
+
+def complaints(namespace: Namespace) -> dict[str, int]:
+    """Those counters of `OF_OUR_MAKING` that are not 0."""
+    values = counters(namespace)
+    return {name: values[name] for name in OF_OUR_MAKING if values.get(name)}
+
+
+class Conntrack:
+    """Counts packets arriving in *namespace* that connection tracking finds invalid."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        namespace.sysctl(net__netfilter__nf_conntrack_max=1_000_000)
+        namespace.run("nft", "add table inet witness")
+        namespace.run("nft", "add chain inet witness input { type filter hook input priority 0; }")
+        namespace.run("nft", "add rule inet witness input ct state invalid counter")
+
+    @property
+    def invalid(self) -> int:
+        return counted(self._namespace, "inet", "witness")
+
+
+class Capture:
+    """tcpdump of whole frames on an interface, from construction until `stop`."""
+
+    def __init__(self, namespace: Namespace, file: Path, interface: str = "") -> None:
+        self.file = file
+        self._log = file.with_suffix(".log")
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                ["ip", "netns", "exec", namespace.name, "tcpdump", "-Z", "root", "-U", "--immediate-mode",
+                 "-B", "32768", "-s", "0", "-n", "-i", interface or namespace.interface, "-w", str(file)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+        namespace.lab.at_end(self.stop)
+        wait_until(lambda: "listening on" in self._log.read_text(), what="tcpdump")
+
+    def stop(self) -> Path:
+        """Stop once nothing more arrives; AssertionError when tcpdump could not keep up."""
+        if self._process.poll() is None:
+            self._wait_for_quiet()
+            self._process.terminate()
+            self._process.wait(10)
+            assert "\n0 packets dropped by kernel" in self._log.read_text(), self._log.read_text()
+        return self.file
+
+    def _wait_for_quiet(self) -> None:
+        size = -1
+        while size != self.file.stat().st_size:
+            size = self.file.stat().st_size
+            time.sleep(0.2)
+
+
+def tshark(file: Path, display_filter: str, *fields: str) -> list[list[str]]:
+    """The *fields* of every frame in *file* that matches, with all checksums verified."""
+    wanted = [word for field in fields or ("frame.number", "_ws.col.Info") for word in ("-e", field)]
+    done = subprocess.run(
+        ["tshark", "-n", "-r", str(file), "-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE",
+         "-Y", display_filter, "-T", "fields", *wanted],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    return [line.split("\t") for line in done.stdout.splitlines()]
