@@ -1,0 +1,143 @@
+"""Generated source in a real file, whose name says what it reaches, so that numba's disk cache can be trusted.
+
+numba notices when the generated file changes, not when a kernel it calls does. The file's name therefore holds a digest of the
+source and of every function and constant reachable from its kernels: an edit anywhere makes a new file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+import tempfile
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from dpdk_io.jit import BOUNDSCHECK
+
+
+def cache_directory() -> Path:
+    """The user's own cache directory (TE_APPS_CACHE, XDG_CACHE_HOME/te-apps, ~/.cache/te-apps), mode 0700; a temporary one when
+    that cannot be written or belongs to somebody else: what lies there is executed."""
+    named = os.environ.get("TE_APPS_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    path = Path(named or os.path.join(base, "te-apps"))
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        owned = path.stat().st_uid == os.geteuid()
+    except OSError:
+        owned = False
+    return path if owned and os.access(path, os.W_OK) else Path(tempfile.mkdtemp(prefix="te-apps-"))
+
+
+def digest(source: str, functions: list[Any]) -> str:
+    """16 hex digits over *source*, everything reachable from *functions*, the versions and flags that shape the machine code."""
+    h = hashlib.sha256(f"{sys.version} {np.__version__} {numba.__version__} {BOUNDSCHECK}\n{source}".encode())
+    seen: set[int] = set()
+    for function in functions:
+        for line in _describe(function, seen):
+            h.update(line.encode())
+    return h.hexdigest()[:16]
+
+
+def _describe(value: Any, seen: set[int]) -> Iterator[str]:
+    """A line for every piece of code and every constant reachable from *value*."""
+    value = _plain(value)
+    if isinstance(value, types.FunctionType):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield from _describe_function(value, seen)
+    elif isinstance(value, int | float | str | bytes | bool | type(None)):
+        yield repr(value)
+    elif isinstance(value, tuple | list | frozenset):
+        for item in value:
+            yield from _describe(item, seen)
+    elif isinstance(value, np.dtype):
+        yield repr((value.str, value.fields))
+    elif isinstance(value, numba.types.ExternalFunction):
+        yield f"{value.symbol}{value.sig}"
+    else:
+        yield getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _plain(value: Any) -> Any:
+    """The Python function behind a dispatcher, an intrinsic or an operator."""
+    for attribute in ("kernel", "py_func", "_defn"):
+        value = getattr(value, attribute, value)
+    return value
+
+
+def _describe_function(function: types.FunctionType, seen: set[int]) -> Iterator[str]:
+    yield from _describe_code(function.__code__, function.__globals__, seen)
+    for cell in function.__closure__ or ():
+        yield from _describe(cell.cell_contents, seen)
+
+
+def _describe_code(code: types.CodeType, names: Mapping[str, Any], seen: set[int]) -> Iterator[str]:
+    yield repr((code.co_name, code.co_code.hex(), code.co_varnames, code.co_names))
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _describe_code(constant, names, seen)
+        else:
+            yield repr(constant)
+    for name in code.co_names:
+        value = names.get(name)
+        if isinstance(value, types.ModuleType):
+            for attribute in code.co_names:
+                if value.__name__.partition(".")[0] not in ("numpy", "numba", "llvmlite"):
+                    yield from _describe(getattr(value, attribute, None), seen)
+        elif value is not None:
+            yield f"{name}="
+            yield from _describe(value, seen)
+
+
+class Generated:
+    """A generated module on disk and imported."""
+
+    def __init__(self, name: str, text: str, kernels: Mapping[str, Any]) -> None:
+        """*text* has the placeholder KERNELS where it imports the *kernels* from."""
+        tag = digest(text, [*kernels.values(), *_imported(text)])
+        self.path = cache_directory() / f"{name}_{tag}.py"
+        self.source = text.replace("KERNELS", f"te_kernels_{tag}")
+        self._kernels_name = f"te_kernels_{tag}"
+        self._kernels = kernels
+
+    @property
+    def compiled_before(self) -> bool:
+        """Is machine code for it on disk? (It may be for another processor.)"""
+        return any((self.path.parent / "__pycache__").glob(f"{self.path.stem}.*.nbc"))
+
+    def load(self) -> types.ModuleType:
+        """Write the file atomically when it is missing, and import it."""
+        if self.path.stem in sys.modules:
+            return sys.modules[self.path.stem]
+        if not self.path.exists():
+            handle, temporary = tempfile.mkstemp(dir=self.path.parent, suffix=".py")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(self.source)
+            os.replace(temporary, self.path)
+        module = types.ModuleType(self._kernels_name)
+        module.__dict__.update(self._kernels)
+        sys.modules[self._kernels_name] = module
+        spec = importlib.util.spec_from_file_location(self.path.stem, self.path)
+        assert spec is not None
+        assert spec.loader is not None
+        generated = importlib.util.module_from_spec(spec)
+        sys.modules[self.path.stem] = generated
+        spec.loader.exec_module(generated)
+        return generated
+
+
+def _imported(text: str) -> list[Any]:
+    """What the generated source itself imports, besides the operators' kernels."""
+    names: dict[str, Any] = {}
+    head = text[: text.index("@entry")]
+    wanted = "\n".join(line for line in head.splitlines() if not line.startswith("from KERNELS"))
+    exec(compile(wanted, "<imports>", "exec"), names)
+    return [value for name, value in sorted(names.items()) if not name.startswith("__")]

@@ -1,0 +1,139 @@
+"""One core's own memory: the burst, the verdict queues, the spare mbufs, and the counters of its loop.
+
+Kernels know it as `out`, the address of a CORE record. `take` and `send` are how an operator emits a packet of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64, load64, record_at, store64
+from pipeline.verdicts import DROP, KEEP, NAMES, SLOW, TX
+
+BURST = 32
+"""Packets received at a time."""
+QUEUE = 2048
+"""Packets a verdict queue holds."""
+SPARE = 64
+"""Mbufs ready to be taken at the start of every turn; one turn may take as many."""
+
+CORE = np.dtype(
+    [
+        ("stop", "i8"),
+        ("port", "i8"),
+        ("queue", "i8"),
+        ("pool", "i8"),
+        ("burst", "i8"),
+        ("queues", "i8"),
+        ("spare", "i8"),
+        ("spare_count", "i8"),
+        ("queued", "i8", (len(NAMES),)),
+        ("idle_policy", "i8"),
+        ("idle_after", "i8"),
+        ("tx_stalled", "i8"),
+        ("rx_packets", "i8"),
+        ("rx_bytes", "i8"),
+        ("tx_packets", "i8"),
+        ("tx_full", "i8"),
+        ("queue_full", "i8"),
+        ("no_mbuf", "i8"),
+        ("bad_verdict", "i8"),
+        ("end", "i8"),
+        ("tx_unsent", "i8"),
+        ("turns", "i8"),
+        ("idle_turns", "i8"),
+        ("busy_cycles", "i8"),
+        ("started_at", "i8"),
+    ]
+)
+"""`stop` is first: the control thread sets it while the loop runs."""
+
+DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "tx_unsent")
+"""The counters of CORE that count lost packets: tx queue full, slow or user queue full, no mbuf to emit with, a verdict that does
+not exist, nobody's packet at the end of the pipeline, not accepted by the port when the run ended."""
+
+_QUEUED = CORE.fields["queued"][1]  # type: ignore[index]
+
+
+@kernel
+def take(out):
+    """An empty mbuf to build a packet in, or 0 when there is none (counted as no_mbuf)."""
+    core = record_at(out, CORE)
+    count = i64(core.spare_count)
+    if count == 0:
+        core.no_mbuf += 1
+        return i64(0)
+    core.spare_count = count - 1
+    return load64(i64(core.spare) + (count - 1) * 8)
+
+
+@kernel
+def room(out):
+    """How many packets can still be sent in this turn."""
+    core = record_at(out, CORE)
+    return min(i64(core.spare_count), QUEUE - load64(out + _QUEUED + TX * 8))
+
+
+@kernel
+def leave(out, verdict, mbuf):
+    """Put a packet into its verdict's queue; into the drop queue, counted, when that is full or the verdict does not exist."""
+    if verdict == KEEP:
+        return
+    core = record_at(out, CORE)
+    if verdict < DROP or verdict >= len(NAMES):
+        core.bad_verdict += 1
+        verdict = i64(DROP)
+    count = load64(out + _QUEUED + verdict * 8)
+    if count >= QUEUE:
+        if verdict == TX:
+            core.tx_full += 1
+        else:
+            core.queue_full += 1
+        verdict = i64(DROP)
+        count = load64(out + _QUEUED + verdict * 8)
+    store64(i64(core.queues) + (verdict * 2 * QUEUE + count) * 8, mbuf)
+    store64(out + _QUEUED + verdict * 8, count + 1)
+
+
+@kernel
+def send(out, mbuf):
+    """Send a packet that was built in an mbuf from `take`."""
+    leave(out, i64(TX), mbuf)
+
+
+@kernel
+def queue_address(out, verdict):
+    """Where the queue of *verdict* starts."""
+    return i64(record_at(out, CORE).queues) + verdict * 2 * QUEUE * 8
+
+
+@kernel
+def queue_count(out, verdict):
+    """How many packets the queue of *verdict* holds."""
+    return load64(out + _QUEUED + verdict * 8)
+
+
+@kernel
+def set_queue_count(out, verdict, count):
+    """After packets have been taken from the front or the back."""
+    store64(out + _QUEUED + verdict * 8, count)
+
+
+@kernel
+def has_slow(out):
+    """Are there packets for Python?"""
+    waiting = i64(0)
+    for verdict in range(SLOW, len(NAMES)):
+        waiting += load64(out + _QUEUED + verdict * 8)
+    return waiting != 0
+
+
+@kernel
+def remove_front(out, verdict, count):
+    """Drop the first *count* entries of a queue: they belong to somebody else now."""
+    total = queue_count(out, verdict)
+    base = queue_address(out, verdict)
+    for i in range(total - count):
+        store64(base + i * 8, load64(base + (count + i) * 8))
+    set_queue_count(out, verdict, total - count)

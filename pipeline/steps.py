@@ -1,0 +1,32 @@
+"""What a pipeline is made of besides operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.operator import Operator
+
+
+@dataclass(frozen=True)
+class GroupBy:
+    """Send each packet down the arm that its metadata field *key* selects; arms are lists of steps, or a verdict, and merge after.
+
+    Packets of no arm take `otherwise`: steps, or a verdict; by default they go on after the arms.
+    """
+
+    key: str
+    arms: Mapping[int, Sequence[Any] | int]
+    otherwise: Sequence[Any] | int = field(default=())
+
+
+@dataclass(frozen=True)
+class Stage:
+    """End the loop over the burst and start another over the packets that are left.
+
+    What one stage prefetches for all of them, the next one needs not wait for.
+    """
+
+
+Step = Operator | GroupBy | Stage
