@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from apps.histogram import new_histogram, percentile_us
+from pipeline.histogram import new_histogram, percentile_us
 
 SCHEMA = 1
 """Raised when a key changes its meaning or goes; new keys do not raise it."""
