@@ -54,15 +54,15 @@ class Conntrack:
 
 
 class Capture:
-    """tcpdump of whole frames on an interface, from construction until `stop`."""
+    """tcpdump of whole frames on an interface, from construction until `stop`; *direction* as its option -Q says."""
 
-    def __init__(self, namespace: Namespace, file: Path, interface: str = "") -> None:
+    def __init__(self, namespace: Namespace, file: Path, interface: str = "", direction: str = "inout") -> None:
         self.file = file
         self._log = file.with_suffix(".log")
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 ["ip", "netns", "exec", namespace.name, "tcpdump", "-Z", "root", "-U", "--immediate-mode",
-                 "-B", "32768", "-s", "0", "-n", "-i", interface or namespace.interface, "-w", str(file)],
+                 "-B", "32768", "-s", "0", "-n", "-Q", direction, "-i", interface or namespace.interface, "-w", str(file)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
         namespace.lab.at_end(self.stop)

@@ -1,0 +1,167 @@
+"""TrafficEngine on devices whose packets stay on the machine: exact accounts, rates kept, packets on their own cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.network.command import TE_APPS, Outcome, outcome, run_in, te_apps
+from tests.network.lab import Lab
+from tests.network.peers import nginx
+from tests.network.test_client import BODY, CLIENT, assert_all_served
+from tests.network.witness import complaints
+
+
+def assert_exact(client: dict[str, int], server: dict[str, int], count: int) -> None:
+    """Every event of *count* connections counted once on each side, nothing sent twice, nothing refused."""
+    assert client["SentSyn"] == server["RecvSyn"] == server["SentSynAck"] == client["RecvSynAck"] == count
+    assert client["SentSynAck2"] == server["RecvSynAck2"] == count
+    for here, there in ((client, server), (server, client)):
+        assert here["SentFin"] + here["SentFinPssv"] == there["RecvFin"] + there["RecvFinPssv"] == count
+        assert here["SentAck4Fin"] == there["RecvAck4Fin"] == count
+        assert here["SentPayload"] == there["RecvPayload"] == count
+        assert here["BytesSent"] == there["BytesReceived"] == 16 * count
+        assert here["RecvRst"] == here["SentRst"] == here["Unexpected"] == here["Retransmissions"] == 0
+    assert client["SentFin"] + server["SentFin"] == client["SentFinPssv"] + server["SentFinPssv"] == count
+
+
+def assert_complete(run: Outcome, count: int) -> None:
+    """*count* connections of seven packets, with both roles in the process, and nothing dropped."""
+    result = run.result
+    assert run.code == 0, run.errors
+    for role in result["roles"].values():
+        assert (role["attempted"], role["established"], role["completed"], role["failed"]) == (count, count, count, 0)
+    assert_exact(result["client"], result["server"], count)
+    for causes in result["release_causes"].values():
+        assert causes["ActiveClose"] + causes["PassiveClose"] == count
+        assert sum(causes.values()) == count
+    assert result["packets"] == {"received": 7 * count, "sent": 7 * count}
+    assert run.drops == {}
+    assert sum(core["connections"]["completed"] for core in result["pipelines"]) == count
+    assert result["latency_us"]["lifetime"]["count"] == count
+
+
+@pytest.mark.parametrize(
+    ("device", "cores", "count"), [("loopback", "0", 200_000), ("net_ring0", "0", 1_000_000), ("net_ring0", "0,1", 500_000)]
+)
+def test_every_connection_is_accounted_for(device: str, cores: str, count: int) -> None:
+    run = te_apps("trafficengine", "--device", device, "--cores", cores, "--connections", count)
+    assert_complete(run, count * len(cores.split(",")))
+
+
+def test_the_rate_is_kept() -> None:
+    run = te_apps("trafficengine", "--device", "loopback", "--cps", 50_000, "--duration", 5, "--connections", 10_000_000)
+    assert run.code == 0, run.errors
+    whole = [interval for interval in run.result["intervals"] if interval["t"] <= 5]
+    assert len(whole) >= 4
+    assert [interval for interval in whole if not 49_500 <= interval["started"] <= 50_500] == []
+    assert run.result["shortfall"] == 0
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_no_more_are_open_than_allowed(limit: int) -> None:
+    run = te_apps("trafficengine", "--device", "loopback", "--max-open", limit, "--connections", 20_000)
+    assert run.code == 0, run.errors
+    assert run.result["connections"]["completed"] == 20_000
+    assert run.result["connections"]["max_open"] == limit
+
+
+def test_cores_get_their_own_from_a_device_that_scatters() -> None:
+    run = te_apps("trafficengine", "--device", "loopback,scatter", "--cores", "0,1", "--connections", 50_000)
+    assert run.code == 0, run.errors
+    assert run.result["connections"]["completed"] == 100_000
+    assert_exact(run.result["client"], run.result["server"], 100_000)
+    assert misdirected(run.result) > 0
+
+
+def misdirected(result: dict[str, Any]) -> int:
+    return sum(core["steered"] for core in result["pipelines"])
+
+
+@pytest.mark.root
+def test_cores_get_their_own_from_a_packet_socket(lab: Lab, tmp_path: Path) -> None:
+    ours, theirs = lab.cable()
+    nginx(theirs, tmp_path, BODY)
+    run = run_in(ours, *CLIENT, "--device", "af_packet:v0", "--cores", "0,1", "--connections", 2_000, "--cps", 2_000)
+    assert_all_served(run, 4_000)
+    assert complaints(theirs) == {}
+    assert misdirected(run.result) > 0
+
+
+@pytest.mark.root
+def test_two_processes_over_shared_memory(lab: Lab, tmp_path: Path) -> None:
+    here = lab.namespace("a")
+    socket = tmp_path / "memif.sock"
+    server = here.start(
+        TE_APPS, "trafficengine", "--device", f"memif:{socket},role=server", "--role", "server", "--ip", "10.0.0.1/24",
+        "--listen", "80", "--connections", "50000", "--duration", "60", "--json",
+    )  # fmt: skip
+    client = run_in(
+        here, "trafficengine", "--device", f"memif:{socket},role=client", "--role", "client", "--ip", "10.0.0.2/24",
+        "--target", "10.0.0.1:80", "--connections", 50_000,
+    )  # fmt: skip
+    served = outcome(server.finish())
+    assert (client.code, served.code) == (0, 0), client.errors + served.errors
+    assert_exact(client.result["client"], served.result["server"], 50_000)
+
+
+PREDECESSOR = """
+[netbricks]
+name = "traffic_engine"
+strict = true
+pool_size = 2048
+cache_size = 32
+mbuf_cnt = 65535
+master_core = 0
+cores = [0, 1]
+[[netbricks.ports]]
+name = "7:00.0"
+rxd = 128
+txd = 128
+loopback = true
+tso = true
+checksum = true
+cores = [0, 1]
+flow_steering = "Port"
+kni = "kni0"
+[netbricks.ports.fdir]
+pballoc = 2
+mode = 1
+ipv4_mask = { src_ip = "00000000", dst_ip = "00000000" }
+src_port_mask = "0000"
+dst_port_mask = "C000"
+[[netbricks.ports]]
+name = "kni:0"
+cores = [0]
+k_cores = [1]
+namespace = "nskni"
+mac = "8e:f7:35:7e:73:91"
+ipnet = "192.168.222.3/24"
+[engine]
+test_size = 20000
+[[engine.targets]]
+id = "local"
+ip = "192.168.222.3"
+port = 65535
+linux_if = "kni0"
+[engine.engine]
+port = 2777
+cps_limit = 100000000
+max_open = 1000
+detailed_records = true
+fin_by_client = 1000
+fin_by_server = 1
+[engine.engine.timeouts]
+established = 200
+"""
+
+
+def test_a_predecessors_file_runs_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "loopback_run.toml"
+    file.write_text(PREDECESSOR)
+    run = te_apps("trafficengine", file, "--map", "7:00.0=net_ring0")
+    assert_complete(run, 40_000)
+    assert "kni" in run.errors
+    assert len(run.errors.splitlines()) < 15
