@@ -1,0 +1,152 @@
+"""The fifth check of RFC 9293 section 3.10.7.4: the ACK field, the window, and what an ACK does to timers and to our FIN."""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64
+from tcp.congestion import on_ack, on_duplicate, rewind
+from tcp.connection import (
+    ACK_ALONE,
+    ACK_DUE,
+    CLOSED,
+    CLOSING,
+    COLD_READY,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    PERSIST,
+    PROBE,
+    REWOUND,
+    SYN_RECEIVED,
+    TIME_WAIT,
+    TIMED,
+    TIMED_LATER,
+    clear_bits,
+    expire_after,
+    raise_bits,
+    sent,
+)
+from tcp.events import EV_ACKED, EV_CHALLENGE, EV_CLOSED, EV_ESTABLISHED, EV_FIN_ACKED, EV_RST_DUE, EV_TIME_WAIT
+from tcp.rto import after_handshake, collapse, measure
+from tcp.segment import FIN
+from tcp.seq import MASK, distance
+
+STOP = EV_CHALLENGE | EV_RST_DUE | EV_CLOSED
+"""Events after which nothing else of the segment counts."""
+
+_OLDEST_ACK = 65535
+"""MAX.SND.WND of RFC 5961 section 5.2: without window scaling no window was ever larger."""
+
+
+@kernel
+def acknowledge(conn, cold, seg, limits, now):
+    """Take in the ACK and the window of an acceptable segment."""
+    ack = i64(seg.ack)
+    una = i64(conn.snd_una)
+    state = i64(conn.state)
+    acked = distance(ack, una)
+    flight = distance(sent(conn, cold), una)
+    events = 0
+    if state == SYN_RECEIVED:
+        if acked <= 0 or acked > flight:
+            return EV_RST_DUE
+        conn.state = ESTABLISHED
+        state = ESTABLISHED
+        after_handshake(conn, limits)
+        events = EV_ESTABLISHED
+    elif acked > flight or acked < -_OLDEST_ACK:
+        return challenge(conn)
+    if acked > 0:
+        _advance(conn, cold, limits, ack, acked, now)
+        events |= EV_ACKED
+    if acked >= 0:
+        wnd = i64(seg.wnd)
+        if flight and acked == 0 and wnd == i64(conn.snd_wnd) and i64(seg.payload_len) == 0 and not i64(seg.tcp_flags) & FIN:
+            on_duplicate(conn, cold)
+        _window(conn, cold, limits, i64(seg.seq), wnd, now)
+    # Only our FIN is beyond snd_end.
+    if acked > 0 and state > ESTABLISHED and distance(ack, i64(conn.snd_end)) == 1:
+        events |= _fin_acked(conn, state)
+    return events
+
+
+@kernel
+def challenge(conn):
+    """Drop the segment and tell the peer where we are (RFC 5961)."""
+    raise_bits(conn, ACK_DUE | ACK_ALONE)
+    return EV_CHALLENGE
+
+
+@kernel
+def _advance(conn, cold, limits, ack, acked, now):
+    """SND.UNA < SEG.ACK =< SND.NXT: *acked* bytes leave the retransmission queue."""
+    bits = i64(conn.bits)
+    if bits & TIMED and (not bits & TIMED_LATER or distance(ack, i64(cold.rtt_seq)) >= 0):
+        bits &= ~(TIMED | TIMED_LATER)
+        conn.bits = bits
+        measure(conn, limits, (now - i64(conn.rtt_time)) & MASK)
+    conn.snd_una = ack
+    conn.retries = 0
+    if distance(ack, i64(conn.snd_nxt)) > 0:
+        conn.snd_nxt = ack
+    if bits & COLD_READY:
+        on_ack(conn, cold, acked)
+    if ack != i64(conn.snd_nxt):
+        expire_after(conn, i64(conn.rto), now)
+
+
+@kernel
+def _window(conn, cold, limits, seq, wnd, now):
+    """Update SND.WND unless the segment is older than the one that set it last."""
+    if distance(seq, i64(conn.snd_wl1)) < 0:
+        return
+    conn.snd_wl1 = seq
+    before = i64(conn.snd_wnd)
+    conn.snd_wnd = wnd
+    if wnd == 0:
+        # A peer that answers probes is alive, however long its window stays shut (RFC 9293 section 3.8.6.1).
+        conn.retries = 0
+    elif before == 0:
+        _open(conn, cold, limits, now)
+
+
+@kernel
+def _open(conn, cold, limits, now):
+    """The window was shut and is not any more: a probe may have been thrown away, and its backed-off timer is too slow."""
+    clear_bits(conn, PERSIST | PROBE)
+    collapse(conn, limits)
+    if i64(conn.snd_una) != sent(conn, cold):
+        rewind(conn, cold)
+        expire_after(conn, i64(conn.rto), now)
+
+
+@kernel
+def _fin_acked(conn, state):
+    """The ACK covers our FIN."""
+    if state == FIN_WAIT_1:
+        conn.state = FIN_WAIT_2
+        return EV_FIN_ACKED
+    if state == CLOSING:
+        conn.state = TIME_WAIT
+        return EV_FIN_ACKED | EV_TIME_WAIT
+    if state == LAST_ACK:
+        conn.state = CLOSED
+        conn.deadline = 0
+        return EV_FIN_ACKED | EV_CLOSED
+    return 0
+
+
+@kernel
+def wait(conn, limits, events, now):
+    """Set the deadline of a connection that has nothing in flight: it can only wait for the peer, or for its end."""
+    if i64(conn.bits) & (REWOUND | PERSIST):
+        return
+    state = i64(conn.state)
+    if state == TIME_WAIT:
+        if events & EV_TIME_WAIT:
+            conn.deadline = (now // 1000 + i64(limits.time_wait_ms) + 1) & MASK
+    elif state == FIN_WAIT_2:
+        expire_after(conn, i64(limits.fin_wait_2_ms), now)
+    elif state != CLOSED:
+        expire_after(conn, i64(limits.idle_ms), now)

@@ -1,0 +1,110 @@
+"""The records of one connection.
+
+CONN, 64 bytes, is all that a connection without loss and without more than an initial window in flight ever touches. COLD is
+written the first time that something of it is needed (COLD_READY says so), so its slot needs no preparation. Sequence numbers,
+addresses and ports are in host byte order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64
+
+CLOSED, LISTEN, SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT = range(11)
+STATE_NAMES = (
+    "CLOSED", "LISTEN", "SYN_SENT", "SYN_RECEIVED", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "CLOSE_WAIT", "CLOSING",
+    "LAST_ACK", "TIME_WAIT",
+)  # fmt: skip
+
+CLIENT = 1 << 0
+"""Opened by `connect`."""
+IPV6 = 1 << 1
+"""The addresses are indices of IPv6 addresses."""
+FIN_QUEUED = 1 << 2
+"""A FIN follows the last queued byte."""
+ACK_DUE = 1 << 3
+"""The peer waits for an ACK; it may ride on data."""
+ACK_ALONE = 1 << 4
+"""The ACK is a segment of its own: it completes the handshake, or must count as a duplicate."""
+TIMED = 1 << 5
+"""A round trip is being timed since `rtt_time`: it ends when snd_una moves,"""
+TIMED_LATER = 1 << 6
+"""or, with this bit, when it passes `cold.rtt_seq`."""
+COLD_READY = 1 << 7
+"""COLD belongs to this connection."""
+REWOUND = 1 << 8
+"""snd_nxt went back to retransmit; `cold.snd_max` is the end of what has been sent."""
+LOST = 1 << 9
+"""The segment at snd_una is to be sent again."""
+RECOVERY = 1 << 10
+"""In fast recovery (RFC 6582) until `cold.recover` is acknowledged."""
+PERSIST = 1 << 11
+"""The window is shut, there is more to send, and the deadline is for a probe."""
+PROBE = 1 << 12
+"""A zero-window probe is due."""
+
+CONN = np.dtype(
+    [
+        ("local_ip", "<u4"),
+        ("peer_ip", "<u4"),
+        ("local_port", "<u2"),
+        ("peer_port", "<u2"),
+        ("state", "u1"),
+        ("retries", "u1"),  # timeouts since the peer was last heard
+        ("bits", "<u2"),
+        ("snd_una", "<u4"),
+        ("snd_nxt", "<u4"),
+        ("snd_end", "<u4"),  # after the last queued byte; the FIN has this number
+        ("iss", "<u4"),
+        ("rcv_nxt", "<u4"),
+        ("snd_wnd", "<u4"),  # bytes
+        ("snd_wl1", "<u4"),  # SND.WL2 is not kept: an ACK not before snd_una is never before it
+        ("mss", "<u2"),  # payload bytes a segment of ours may carry
+        ("rcv_wnd", "<u2"),  # bytes advertised
+        ("rto", "<u2"),  # ms
+        ("owner", "<u2"),  # the caller's: target or listener
+        ("deadline", "<u4"),  # ms; when on_timer must run, 0 = never
+        ("srtt", "<u2"),  # units of rto.UNIT us; 0 = nothing measured
+        ("rttvar", "<u2"),  # units of rto.UNIT us
+        ("rtt_time", "<u4"),  # us, low 32 bits
+    ]
+)
+assert CONN.itemsize == 64
+
+COLD = np.dtype(
+    {
+        "names": ["snd_max", "rtt_seq", "recover", "cwnd", "ssthresh", "dup_acks", "since"],
+        "formats": ["<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4"],
+        "itemsize": 128,
+    }
+)
+"""snd_max, rtt_seq, recover: sequence numbers; cwnd, ssthresh: bytes; since: ms of the first unanswered retransmission."""
+assert COLD.itemsize % 64 == 0
+
+
+@kernel
+def sent(conn, cold):
+    """The end of what has ever been sent (SND.NXT of the RFC): snd_nxt, unless that was rewound."""
+    if i64(conn.bits) & REWOUND:
+        return i64(cold.snd_max)
+    return i64(conn.snd_nxt)
+
+
+@kernel
+def raise_bits(conn, bits):
+    """Set *bits* of `conn.bits`."""
+    conn.bits = i64(conn.bits) | bits
+
+
+@kernel
+def clear_bits(conn, bits):
+    """Clear *bits* of `conn.bits`."""
+    conn.bits = i64(conn.bits) & ~bits
+
+
+@kernel
+def expire_after(conn, ms, now):
+    """Have on_timer run *ms* milliseconds after *now* (us), or at most one later; 0 means never."""
+    conn.deadline = (now // 1000 + ms + 1) & 0xFFFFFFFF if ms else 0

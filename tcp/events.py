@@ -1,0 +1,38 @@
+"""What `receive` and `on_timer` tell their caller: bits of one integer."""
+
+from __future__ import annotations
+
+EV_ESTABLISHED = 1 << 0
+"""The handshake is complete; once per connection."""
+EV_DATA = 1 << 1
+"""New payload in order: `seg.accepted` bytes from offset `seg.skip` of the payload."""
+EV_FIN = 1 << 2
+"""The peer has sent all it will send; once per connection."""
+EV_FIN_ACKED = 1 << 3
+"""The peer has acknowledged our FIN; once per connection."""
+EV_ACKED = 1 << 4
+"""snd_una has moved."""
+EV_TIME_WAIT = 1 << 5
+"""TIME_WAIT was entered: what is left is the last ACK and the wait."""
+EV_CLOSED = 1 << 6
+"""The connection is over: its state is CLOSED, its slot, port and index entry may be freed after a last `next_segment`."""
+EV_RESET = 1 << 7
+"""Ended by the peer's RST (comes with EV_CLOSED)."""
+EV_TIMEOUT = 1 << 8
+"""Given up: retries, user timeout, FIN_WAIT_2 limit or idleness (comes with EV_CLOSED)."""
+EV_REUSE = 1 << 9
+"""A SYN that may open a new incarnation of a connection in TIME_WAIT: remove this one and hand the SYN to the listener."""
+EV_RST_DUE = 1 << 10
+"""Answer the segment with `reset_for`; out of `on_timer`, tell the peer with `reset_of`."""
+EV_UNACCEPTABLE = 1 << 11
+"""Dropped: outside the window, or without the ACK bit."""
+EV_DUPLICATE = 1 << 12
+"""Nothing new in it: a retransmission of what was had (comes with EV_UNACCEPTABLE)."""
+EV_OUT_OF_ORDER = 1 << 13
+"""Payload or FIN beyond a gap: dropped, a duplicate ACK is due."""
+EV_CHALLENGE = 1 << 14
+"""Dropped with a challenge ACK (RFC 5961)."""
+EV_SYN = 1 << 15
+"""Out of `listen`: a SYN that a listener may accept."""
+EV_RETRANSMIT = 1 << 16
+"""Out of `on_timer`: `next_segment` has something to repeat, or a window to probe."""

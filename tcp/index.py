@@ -1,0 +1,119 @@
+"""The connection index: from a 4-tuple to a slot of the CONN array.
+
+Open addressing with linear probing, at most half full. An entry is 8 bytes: the 32-bit hash of the tuple above slot + 1, or 0.
+The low bits of the hash say where its probing starts, so an entry can be moved without its connection being read. Removal
+shifts the entries after it back: there are no tombstones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import add64, aligned, i64, load32, load64, mul64, prefetch, shr64, store64
+from tcp.block import Block
+from tcp.connection import CONN
+
+INDEX = np.dtype({"names": ["entries", "mask", "seed", "used"], "formats": ["<i8", "<i8", "<i8", "<i8"], "itemsize": 64})
+"""entries: address; mask: capacity - 1; seed: of the hash; used: entries in use."""
+
+_CONN_BYTES = CONN.itemsize
+_PORTS = 8
+_ODD1, _ODD2 = -0x61C8864680B583EB, -0x4B47D0C5A1A5F4CD
+
+
+@kernel
+def tuple_hash(seed, local_ip, local_port, peer_ip, peer_port):
+    """The 32-bit hash of a 4-tuple (host byte order) under the 63-bit *seed*."""
+    word = mul64((mul64(peer_ip, 1 << 32) | local_ip) ^ seed, _ODD1)
+    word = add64(word ^ shr64(word, 32), peer_port << 16 | local_port)
+    word = mul64(word ^ seed, _ODD2)
+    return shr64(word ^ shr64(word, 29), 16) & 0xFFFFFFFF
+
+
+@kernel
+def prefetch_entry(index, hashed):
+    """Ask for the cache line where the search for *hashed* starts."""
+    prefetch(i64(index.entries) + (hashed & i64(index.mask)) * 8)
+
+
+@kernel
+def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
+    """The slot of the connection with this 4-tuple, whose hash is *hashed*, or -1. *conns*: address of the CONN array."""
+    entries = i64(index.entries)
+    mask = i64(index.mask)
+    ips = mul64(peer_ip, 1 << 32) | local_ip
+    ports = peer_port << 16 | local_port
+    position = hashed & mask
+    entry = load64(entries + position * 8)
+    while entry != 0:
+        if shr64(entry, 32) == hashed:
+            slot = (entry & 0xFFFFFFFF) - 1
+            conn = conns + slot * _CONN_BYTES
+            if load64(conn) == ips and load32(conn + _PORTS) == ports:
+                return slot
+        position = (position + 1) & mask
+        entry = load64(entries + position * 8)
+    return -1
+
+
+@kernel
+def insert(index, hashed, slot):
+    """Enter *slot* under *hashed*, a tuple that is not there yet. False when the index is full."""
+    entries = i64(index.entries)
+    mask = i64(index.mask)
+    used = i64(index.used)
+    if used * 2 > mask:
+        return False
+    position = hashed & mask
+    while load64(entries + position * 8) != 0:
+        position = (position + 1) & mask
+    store64(entries + position * 8, mul64(hashed, 1 << 32) | (slot + 1))
+    index.used = used + 1
+    return True
+
+
+@kernel
+def remove(index, hashed, slot):
+    """Take *slot* out, entered under *hashed*. False when it is not there."""
+    entries = i64(index.entries)
+    mask = i64(index.mask)
+    wanted = mul64(hashed, 1 << 32) | (slot + 1)
+    position = hashed & mask
+    entry = load64(entries + position * 8)
+    while entry != wanted:
+        if entry == 0:
+            return False
+        position = (position + 1) & mask
+        entry = load64(entries + position * 8)
+    _close_gap(entries, mask, position)
+    index.used = i64(index.used) - 1
+    return True
+
+
+@kernel
+def _close_gap(entries, mask, gap):
+    """Move back what probing would no longer find behind the free position *gap*."""
+    position = (gap + 1) & mask
+    entry = load64(entries + position * 8)
+    while entry != 0:
+        home = shr64(entry, 32) & mask
+        if (position - home) & mask >= (position - gap) & mask:
+            store64(entries + gap * 8, entry)
+            gap = position
+        position = (position + 1) & mask
+        entry = load64(entries + position * 8)
+    store64(entries + gap * 8, 0)
+
+
+def new_index(capacity: int, seed: int) -> Block:
+    """An empty index for *capacity* connections, 1 to 2^30, at 16 to 32 bytes each. *seed* makes the hash unpredictable."""
+    if not 1 <= capacity <= 1 << 30:
+        raise ValueError(f"an index holds 1 to {1 << 30} connections, not {capacity}")
+    size = 1 << (2 * capacity - 1).bit_length()
+    record = aligned(1, INDEX)
+    entries = aligned(size, np.dtype([("entry", "<u8")]))
+    record[0].entries = entries.ctypes.data
+    record[0].mask = size - 1
+    record[0].seed = seed & ((1 << 63) - 1)
+    return Block(record[0], (record, entries))

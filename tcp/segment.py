@@ -1,0 +1,30 @@
+"""One TCP segment without its bytes: what `receive` reads and what `next_segment` writes.
+
+`receive` takes any record that has these names, such as a packet's metadata; values are host byte order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
+
+OPT_MSS, OPT_WSCALE, OPT_SACK_PERMITTED, OPT_TIMESTAMPS = (1 << bit for bit in range(4))
+
+SEGMENT = np.dtype(
+    [
+        ("seq", "<u4"),
+        ("ack", "<u4"),
+        ("wnd", "<u2"),
+        ("tcp_flags", "u1"),
+        ("opts", "u1"),  # OPT_ bits: which of mss, wscale, ts_* count
+        ("payload_len", "<u4"),
+        ("mss", "<u2"),
+        ("wscale", "u1"),
+        ("rexmit", "u1"),  # out of next_segment: 1 = sent before
+        ("ts_val", "<u4"),
+        ("ts_ecr", "<u4"),
+        ("accepted", "<u4"),  # out of receive: bytes of new payload in order,
+        ("skip", "<u4"),  # and where in the payload they start
+    ]
+)

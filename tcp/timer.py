@@ -1,0 +1,68 @@
+"""What happens when a connection's deadline passes: RFC 9293 section 3.10.8, RFC 6298 section 5, RFC 1122 section 4.2.3.5."""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64
+from tcp.congestion import on_timeout, rewind, warm
+from tcp.connection import CLOSED, ESTABLISHED, FIN_WAIT_2, PERSIST, PROBE, TIME_WAIT, expire_after, raise_bits, sent
+from tcp.events import EV_CLOSED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
+from tcp.rto import back_off
+
+
+@kernel
+def on_timer(conn, cold, limits, now):
+    """Do what is due at *now* (us); EV_ bits, 0 when nothing is.
+
+    EV_RETRANSMIT: `next_segment` has what to send. EV_CLOSED: the end of TIME_WAIT, or with EV_TIMEOUT a connection given up;
+    with EV_RST_DUE as well, `reset_of` tells the peer.
+    """
+    deadline = i64(conn.deadline)
+    if deadline == 0 or now // 1000 < deadline:
+        return 0
+    state = i64(conn.state)
+    if state == TIME_WAIT:
+        return _end(conn, EV_CLOSED)
+    if i64(conn.bits) & PERSIST or sent(conn, cold) != i64(conn.snd_una):
+        return _retransmit(conn, cold, limits, now)
+    if state == FIN_WAIT_2:
+        return _end(conn, EV_CLOSED | EV_TIMEOUT)
+    return _end(conn, EV_CLOSED | EV_TIMEOUT | EV_RST_DUE)
+
+
+@kernel
+def _end(conn, events):
+    conn.state = CLOSED
+    conn.deadline = 0
+    return events
+
+
+@kernel
+def _retransmit(conn, cold, limits, now):
+    """Back off and go back to snd_una, or give up."""
+    if _exhausted(conn, cold, limits, now):
+        return _end(conn, EV_CLOSED | EV_TIMEOUT)
+    if i64(conn.state) >= ESTABLISHED and i64(conn.snd_wnd) == 0:
+        if sent(conn, cold) != i64(conn.snd_una):
+            rewind(conn, cold)
+        raise_bits(conn, PROBE)
+    else:
+        on_timeout(conn, cold)
+    conn.retries = i64(conn.retries) + 1
+    back_off(conn, limits)
+    expire_after(conn, i64(conn.rto), now)
+    return EV_RETRANSMIT
+
+
+@kernel
+def _exhausted(conn, cold, limits, now):
+    """Has the peer been silent for too many timeouts, or for the user timeout?"""
+    warm(conn, cold)
+    retries = i64(conn.retries)
+    ms = now // 1000
+    if retries == 0:
+        cold.since = (ms - i64(conn.rto)) & 0xFFFFFFFF
+    patience = i64(limits.user_timeout_ms)
+    if patience and ms - i64(cold.since) >= patience:
+        return True
+    return retries >= (i64(limits.retries) if i64(conn.state) >= ESTABLISHED else i64(limits.syn_retries))
