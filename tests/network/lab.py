@@ -18,6 +18,8 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -37,34 +39,44 @@ def wait_until(true: Callable[[], Any], seconds: float = 10.0, what: str = "") -
 
 
 class Process:
-    """A command running in a namespace, its output in memory once it has ended."""
+    """A command running in a namespace. What it writes goes to files: a pipe nobody reads would stop it when full."""
 
-    def __init__(self, namespace: str, command: tuple[str, ...], **options: Any) -> None:
-        self.popen = subprocess.Popen(
-            ["ip", "netns", "exec", namespace, *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-        )  # fmt: skip
+    def __init__(self, namespace: str, command: tuple[str, ...]) -> None:
+        self._home = TemporaryDirectory()
+        self._out, self._err = Path(self._home.name, "out"), Path(self._home.name, "err")
+        with self._out.open("w") as out, self._err.open("w") as err:
+            whole = ["ip", "netns", "exec", namespace, *command]
+            self.popen = subprocess.Popen(whole, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
 
     @property
     def running(self) -> bool:
         return self.popen.poll() is None
 
+    @property
+    def errors(self) -> str:
+        """All of stderr so far."""
+        return self._err.read_text()
+
     def signal(self, number: int = signal.SIGINT) -> None:
         self.popen.send_signal(number)
 
     def finish(self, seconds: float = 30.0) -> subprocess.CompletedProcess[str]:
-        """Wait for the end; TimeoutExpired when it does not come."""
-        out, err = self.popen.communicate(timeout=seconds)
-        return subprocess.CompletedProcess(self.popen.args, self.popen.returncode, out, err)
+        """Wait for the end; AssertionError, with what it wrote, when it does not come."""
+        try:
+            self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.popen.args} still runs after {seconds} s\n{self.errors}") from None
+        return subprocess.CompletedProcess(self.popen.args, self.popen.returncode, self._out.read_text(), self.errors)
 
     def stop(self) -> None:
         """End it, with force where SIGTERM is not heard within five seconds."""
         self.popen.terminate()
         try:
-            self.popen.communicate(timeout=5)
+            self.popen.wait(5)
         except subprocess.TimeoutExpired:
             self.popen.kill()
-            self.popen.communicate()
+            self.popen.wait()
+        self._home.cleanup()
 
 
 class Namespace:
@@ -91,9 +103,9 @@ class Namespace:
         assert not check or done.returncode == 0, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def start(self, *command: str, **options: Any) -> Process:
+    def start(self, *command: str) -> Process:
         """Start *command*; the lab stops it at the latest."""
-        process = Process(self.name, command, **options)
+        process = Process(self.name, command)
         self.lab.at_end(process.stop)
         return process
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -58,23 +59,19 @@ class Capture:
 
     def __init__(self, namespace: Namespace, file: Path, interface: str = "", direction: str = "inout") -> None:
         self.file = file
-        self._log = file.with_suffix(".log")
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                ["ip", "netns", "exec", namespace.name, "tcpdump", "-Z", "root", "-U", "--immediate-mode",
-                 "-B", "32768", "-s", "0", "-n", "-Q", direction, "-i", interface or namespace.interface, "-w", str(file)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
-            )  # fmt: skip
-        namespace.lab.at_end(self.stop)
-        wait_until(lambda: "listening on" in self._log.read_text(), what="tcpdump")
+        self._process = namespace.start(
+            "tcpdump", "-Z", "root", "-U", "--immediate-mode", "-B", "32768", "-s", "0", "-n", "-Q", direction,
+            "-i", interface or namespace.interface, "-w", str(file),
+        )  # fmt: skip
+        wait_until(lambda: "listening on" in self._process.errors or not self._process.running, what="tcpdump")
+        assert self._process.running, self._process.errors
 
     def stop(self) -> Path:
         """Stop once nothing more arrives; AssertionError when tcpdump could not keep up."""
-        if self._process.poll() is None:
-            self._wait_for_quiet()
-            self._process.terminate()
-            self._process.wait(10)
-            assert "\n0 packets dropped by kernel" in self._log.read_text(), self._log.read_text()
+        self._wait_for_quiet()
+        self._process.signal(signal.SIGTERM)
+        log = self._process.finish().stderr
+        assert "\n0 packets dropped by kernel" in log, log
         return self.file
 
     def _wait_for_quiet(self) -> None:
