@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from apps.addresses import Interface
+from apps.errors import ConfigError as ConfigError
 from apps.portblocks import PortBlocks
 
 DEFAULT_INTERFACE = Interface(0xC6120001, 16)
@@ -32,14 +33,15 @@ class RunConfig:
     """Packet buffers each core keeps for itself."""
     pool_size: int = 2048
     """Megabytes of hugepages per socket, where there are hugepages."""
-    rxd: int = 512
-    txd: int = 512
+    rxd: int = 1024
+    txd: int = 1024
     checksum: bool = False
     """Leave TCP and IP checksums to the device."""
     nic_loopback: bool = False
     """Ask the device to send its own packets back to itself."""
     idle: str = "yield"
-    """What a core does after empty polls: "spin", "yield" or "sleep"."""
+    """What a core does after *idle_after* empty polls: "spin", "yield" or "sleep"."""
+    idle_after: int = 256
     quiet: bool = False
     json: bool = False
     progress: bool = False

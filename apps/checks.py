@@ -1,0 +1,150 @@
+"""What must hold between the keys of a configuration."""
+
+from __future__ import annotations
+
+from apps.addresses import Interface, ip_text
+from apps.config import RunConfig, Target, TrafficConfig
+from apps.errors import ConfigError
+from apps.schema import BY_FIELD, Settings
+
+
+class Places:
+    """Where each field was given; for one that was not, the option that would give it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __getitem__(self, field: str) -> str:
+        if field in self._settings:
+            return self._settings[field].where
+        key = BY_FIELD[field]
+        return key.option or key.path
+
+    def item(self, field: str, index: int) -> str:
+        """The place of one element of a list."""
+        place = self[field]
+        return place if place.startswith("-") else f"{place}[{index}]"
+
+
+def check_run(config: RunConfig, places: Places) -> None:
+    """Memory: the cores' caches and receive rings must fit the pool."""
+    cores = len(config.cores)
+    if config.mbuf_cnt < config.cache_size * 3 // 2:
+        raise ConfigError(
+            f"{places['cache_size']}: {config.cache_size} is too much of mbuf_cnt {config.mbuf_cnt}; at most two thirds"
+        )
+    needed = cores * (config.rxd + config.cache_size)
+    if config.mbuf_cnt <= needed:
+        raise ConfigError(
+            f"{places['mbuf_cnt']}: {config.mbuf_cnt} does not fill the rings of {cores} cores; give more than {needed}"
+        )
+
+
+def check_traffic(config: TrafficConfig, places: Places) -> None:
+    """Everything trafficengine relies on."""
+    check_run(config, places)
+    _check_blocks(config, places)
+    _check_interfaces(config, places)
+    _check_gateway(config, places)
+    _check_listen(config, places)
+    for index, target in enumerate(config.targets):
+        _check_target(config, target, places.item("targets", index))
+    _check_max_open(config, places)
+
+
+def _check_blocks(config: TrafficConfig, places: Places) -> None:
+    blocks, cores = config.blocks, len(config.cores)
+    if config.steering != "ip" and cores > blocks.count:
+        raise ConfigError(
+            f"{places['port_mask']}: {config.port_mask:04X} makes {blocks.count} blocks of ports, too few for {cores} cores; "
+            "give a mask with more ones, or fewer cores"
+        )
+    if any(len(config.client_ports(index)) == 0 for index in range(cores)):
+        raise ConfigError(
+            f"{places['port_mask']}: {config.port_mask:04X} leaves a core no port above 1023; give a mask with other blocks"
+        )
+
+
+def _check_interfaces(config: TrafficConfig, places: Places) -> None:
+    seen: set[int] = set()
+    for index, interface in enumerate(config.interfaces):
+        if interface.address in seen:
+            raise ConfigError(
+                f"{places.item('interfaces', index)}: {ip_text(interface.address)} is given twice; name each address once"
+            )
+        seen.add(interface.address)
+    if config.steering == "ip":
+        _check_core_addresses(config, config.interfaces[0], places)
+
+
+def _check_core_addresses(config: TrafficConfig, primary: Interface, places: Places) -> None:
+    last = config.addresses(len(config.cores) - 1)[0]
+    if not primary.is_host(last):
+        raise ConfigError(
+            f"{places['steering']}: by address, {len(config.cores)} cores need the addresses after {primary}, "
+            f"and {ip_text(last)} is not a host there; give a larger network or fewer cores"
+        )
+
+
+def _check_gateway(config: TrafficConfig, places: Places) -> None:
+    if config.gateway is None:
+        return
+    if config.is_local(config.gateway):
+        raise ConfigError(f"{places['gateway']}: {ip_text(config.gateway)} is our own address; give the router's")
+    if not any(interface.is_host(config.gateway) for interface in config.interfaces):
+        raise ConfigError(
+            f"{places['gateway']}: {ip_text(config.gateway)} is not on the link of {_links(config)}; give a router there"
+        )
+
+
+def _check_listen(config: TrafficConfig, places: Places) -> None:
+    if config.steering != "port":
+        return
+    for index, port in enumerate(config.listen):
+        if config.blocks.owner(port) >= len(config.cores):
+            raise ConfigError(
+                f"{places.item('listen', index)}: port {port} is in no core's block under the mask {config.port_mask:04X}; "
+                f"listen from {config.blocks.block(len(config.cores) - 1).start} up, or let steering be auto"
+            )
+
+
+def _check_target(config: TrafficConfig, target: Target, place: str) -> None:
+    if config.is_local(target.ip):
+        _check_own_target(config, target, place)
+        return
+    on_link = [interface for interface in config.interfaces if interface.holds(target.ip)]
+    if any(not interface.is_host(target.ip) for interface in on_link):
+        raise ConfigError(f"{place}: {ip_text(target.ip)} is the network's or its broadcast address; give a host's")
+    if not on_link and config.gateway is None:
+        raise ConfigError(
+            f"{place}: {ip_text(target.ip)} is not on the link of {_links(config)}; give --gateway, or an address there"
+        )
+
+
+def _check_own_target(config: TrafficConfig, target: Target, place: str) -> None:
+    if not config.is_server:
+        raise ConfigError(
+            f"{place}: {ip_text(target.ip)} is our own address, where a client alone does not listen; give role both"
+        )
+    indices = [index for index in range(len(config.cores)) if target.ip in config.addresses(index)]
+    ports = {port for index in indices for port in config.listen_ports(index)}
+    if target.port not in ports:
+        listed = ", ".join(map(str, sorted(ports, reverse=True)))
+        raise ConfigError(f"{place}: no core listens on port {target.port} of {ip_text(target.ip)}; there is {listed}")
+
+
+def _check_max_open(config: TrafficConfig, places: Places) -> None:
+    most = capacity(config)
+    if config.max_open > most:
+        raise ConfigError(
+            f"{places['max_open']}: {config.max_open} is more than the {most} client ports of a core; add addresses with --ip"
+        )
+
+
+def capacity(config: TrafficConfig) -> int:
+    """Connections a core can have open: its client ports on each of its addresses."""
+    return min(len(config.client_ports(i)) * len(config.addresses(i)) for i in range(len(config.cores)))
+
+
+def _links(config: TrafficConfig) -> str:
+    return ", ".join(map(str, config.interfaces))

@@ -1,0 +1,176 @@
+"""From a file and options to a validated configuration: nothing has been started when a mistake is found."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from apps.checks import Places, capacity, check_run, check_traffic
+from apps.config import DEFAULT_INTERFACE, MacswapConfig, RunConfig, Target, Timeouts, TrafficConfig
+from apps.errors import ConfigError, nearest
+from apps.legacy import LegacyReader, is_legacy
+from apps.portblocks import default_port_mask
+from apps.schema import BY_FIELD, RUN_KEYS, Given, Settings, from_options, from_toml
+from apps.values import shown
+
+_CONNECTIONS_TO_OURSELVES = 250_000
+_CONNECTIONS_TO_OTHERS = 1_000
+_CLOSED_LOOP = 512
+"""Connections open at once when no rate is asked for: as many as keep a core busy without driving it out of its cache."""
+
+_INSIDE = ("loopback", "ring", "net_ring", "null", "net_null")
+"""Kinds of devices whose packets never leave the process."""
+
+Options = Mapping[str, Any]
+
+
+def load_traffic(path: Path | None, options: Options, maps: Sequence[str] = ()) -> tuple[TrafficConfig, list[str]]:
+    """The configuration of trafficengine and the warnings to show.
+
+    path: a TOML file, of ours or the predecessor's; options: by field, they win over the file; maps: `NAME=DEVICE`, a device in
+    place of a configured one. Raises ConfigError.
+    """
+    settings, warnings, legacy = _read(path, options, maps)
+    if "cps" in settings and "cps_per_core" in settings:
+        raise ConfigError(f"{settings['cps'].where}: cps_limit is given too; give the rate over all cores or per core, not both")
+    given = _converted(settings)
+    places = Places(settings)
+    if legacy and "kernel_side" in given and _inside(given.get("devices", ())):
+        warnings.append(f"{places['kernel_side']}: no tap is made: {given['devices'][0]} leads nowhere the kernel could be")
+        del given["kernel_side"]
+    config = _traffic(given, places)
+    check_traffic(config, places)
+    return config, warnings
+
+
+def load_run(path: Path | None, options: Options, maps: Sequence[str] = ()) -> tuple[MacswapConfig, list[str]]:
+    """The configuration of an app that only needs devices and cores: macswap, or a pipeline of the user's. As `load_traffic`."""
+    settings, warnings, _ = _read(path, options, maps)
+    fields = {key.field for key in RUN_KEYS} | {"quiet", "json", "progress"}
+    given = _converted({field: value for field, value in settings.items() if field in fields})
+    config = MacswapConfig(**_run_defaults(given), **given)
+    check_run(config, Places(settings))
+    return config, warnings
+
+
+def _read(path: Path | None, options: Options, maps: Sequence[str]) -> tuple[Settings, list[str], bool]:
+    settings: Settings = {}
+    warnings: list[str] = []
+    legacy = False
+    if path is not None:
+        document = read_toml(path)
+        legacy = is_legacy(document)
+        if legacy:
+            reader = LegacyReader(document)
+            settings, warnings = reader.settings, reader.warnings
+        else:
+            settings = from_toml(document)
+    given = from_options(options)
+    if "cps" in given:
+        settings.pop("cps_per_core", None)
+    if "payload" in given and "request" in given:
+        raise ConfigError("--payload: --request says already what is sent; give one of the two")
+    settings.update(given)
+    _map_devices(settings, maps)
+    return settings, warnings, legacy
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The document in the file *path*. Raises ConfigError."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file; give the path of a TOML file, or none") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a readable TOML file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; give a TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {' '.join(str(error).split())}") from None
+
+
+def _map_devices(settings: Settings, maps: Sequence[str]) -> None:
+    """Put the device of each `NAME=DEVICE` in the place of NAME."""
+    for item in maps:
+        name, equals, device = item.partition("=")
+        if not (name and equals and device):
+            raise ConfigError(f"--map: {shown(item)} maps nothing; give NAME=DEVICE like 7:00.0=net_ring0")
+        given = settings.get("devices", Given([], "--device"))
+        devices = [given.value] if isinstance(given.value, str) else list(given.value)
+        if name not in devices:
+            raise ConfigError(
+                f"--map: no device is called '{name}'; there is {', '.join(map(str, devices)) or 'none'}{nearest(name, devices)}"
+            )
+        settings["devices"] = Given([device if other == name else other for other in devices], given.where)
+
+
+def _converted(settings: Settings) -> dict[str, Any]:
+    return {
+        field: BY_FIELD[field].convert(given.value, given.where) if field in BY_FIELD else given.value
+        for field, given in settings.items()
+    }
+
+
+def _run_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults that depend on the machine."""
+    return {} if "cores" in given else {"cores": (min(os.sched_getaffinity(0)),)}
+
+
+def _traffic(given: dict[str, Any], places: Places) -> TrafficConfig:
+    timeouts = Timeouts(**{f.removeprefix("timeouts."): v for f, v in given.items() if f.startswith("timeouts.")})
+    fields = {field: value for field, value in given.items() if not field.startswith("timeouts.") and field != "cps"}
+    config = TrafficConfig(**_run_defaults(given), **{"timeouts": timeouts, **fields})
+    config = replace(config, interfaces=_interfaces(config, given, places), seed=given.get("seed", secrets.randbits(32)))
+    if "port_mask" not in given:
+        config = replace(config, port_mask=default_port_mask(len(config.cores)))
+    if "cps" in given:
+        config = replace(config, cps_per_core=given["cps"] / len(config.cores))
+    config = _with_role(config, given, places)
+    return replace(config, connections=_connections(config, given), max_open=_max_open(config, given))
+
+
+def _inside(devices: Sequence[str]) -> bool:
+    """Whether no packet of these devices leaves the process."""
+    kinds = [device.removeprefix("dpdk:").partition(",")[0].partition(":")[0].rstrip("0123456789") for device in devices]
+    return all(kind in _INSIDE for kind in kinds)
+
+
+def _interfaces(config: RunConfig, given: Mapping[str, Any], places: Places) -> tuple[Any, ...]:
+    if "interfaces" in given:
+        return given["interfaces"]
+    if not _inside(config.devices):
+        raise ConfigError(
+            f"{places['interfaces']}: missing; {config.devices[0]} leads to a link, give our address on it: --ip ADDR/LEN"
+        )
+    return (DEFAULT_INTERFACE,)
+
+
+def _with_role(config: TrafficConfig, given: Mapping[str, Any], places: Places) -> TrafficConfig:
+    """Both roles, unless all targets are others: then the client. A server has no targets, a client needs some."""
+    role = given.get("role")
+    if role is None:
+        role = "client" if config.targets and not any(config.is_local(target.ip) for target in config.targets) else "both"
+    if role == "client" and not config.targets:
+        raise ConfigError(f"{places['targets']}: missing; a client needs at least one target: --target IP:PORT")
+    targets: tuple[Target, ...] = () if role == "server" else config.targets
+    return replace(config, role=role, targets=targets)
+
+
+def _connections(config: TrafficConfig, given: Mapping[str, Any]) -> int | None:
+    if "connections" in given:
+        return given["connections"]
+    if config.duration_s is not None or not config.is_client:
+        return None
+    ours = all(config.is_local(target.ip) for target in config.targets)
+    return _CONNECTIONS_TO_OURSELVES if ours and _inside(config.devices) else _CONNECTIONS_TO_OTHERS
+
+
+def _max_open(config: TrafficConfig, given: Mapping[str, Any]) -> int:
+    if "max_open" in given:
+        return given["max_open"]
+    return capacity(config) if config.cps_per_core else min(_CLOSED_LOOP, capacity(config))

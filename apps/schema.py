@@ -1,0 +1,137 @@
+"""Every key of a configuration: where it stands in TOML, its option, its field in the configuration, and what it may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from apps import netvalues, values
+from apps.errors import ConfigError, nearest
+from apps.records import records_path
+
+_MS = 1 << 31
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key. *field* is its name in the configuration, `timeouts.x` in `Timeouts`."""
+
+    path: str
+    field: str
+    convert: values.Converter
+    option: str | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """A raw value, and the place it was given: a TOML path or an option, as error messages name it."""
+
+    value: Any
+    where: str
+
+
+Settings = dict[str, Given]
+"""What was given, by field."""
+
+
+def _milliseconds(name: str) -> Key:
+    return Key(f"engine.timeouts.{name}", f"timeouts.{name}_ms", values.integer(0, _MS))
+
+
+RUN_KEYS = (
+    Key("run.devices", "devices", values.each(values.text, "device"), "--device"),
+    Key("run.cores", "cores", netvalues.cores, "--cores"),
+    Key("run.duration", "duration_s", values.positive(1e8, "seconds"), "--duration"),
+    Key("run.name", "name", values.name, "--name"),
+    Key("run.idle", "idle", values.choice("spin", "yield", "sleep"), "--idle"),
+    Key("run.idle_after", "idle_after", values.integer(1, 1 << 30)),
+    Key("run.mbuf_cnt", "mbuf_cnt", values.integer(64, 1 << 26), "--mbuf-cnt"),
+    Key("run.cache_size", "cache_size", values.integer(0, 512), "--cache-size"),
+    Key("run.pool_size", "pool_size", values.integer(1, 1 << 24), "--pool-size"),
+    Key("run.rxd", "rxd", values.integer(32, 32768), "--rxd"),
+    Key("run.txd", "txd", values.integer(32, 32768), "--txd"),
+    Key("run.checksum", "checksum", values.boolean),
+    Key("run.nic_loopback", "nic_loopback", values.boolean),
+)
+"""The keys every app takes: table [run]."""
+
+ENGINE_KEYS = (
+    Key("engine.role", "role", values.choice("both", "client", "server"), "--role"),
+    Key("engine.ip", "interfaces", values.each(netvalues.interface, "address"), "--ip"),
+    Key("engine.mac", "mac", netvalues.mac, "--mac"),
+    Key("engine.gateway", "gateway", netvalues.host_ip, "--gateway"),
+    Key("engine.targets", "targets", netvalues.targets, "--target"),
+    Key("engine.listen", "listen", values.each(netvalues.tcp_port, "port"), "--listen"),
+    Key("engine.connections", "connections", values.integer(1, 1 << 40), "--connections"),
+    Key("engine.cps", "cps", values.positive(1e9, "connections a second"), "--cps"),
+    Key("engine.cps_limit", "cps_per_core", values.positive(1e9, "connections a second")),
+    Key("engine.max_open", "max_open", values.integer(1, 1 << 30), "--max-open"),
+    Key("engine.payload", "payload", values.integer(1, values.MESSAGE_LIMIT), "--payload"),
+    Key("engine.request", "request", values.message, "--request"),
+    Key("engine.expect", "expect", values.message, "--expect"),
+    Key("engine.response", "response", values.response, "--response"),
+    Key("engine.fin_by_client", "fin_by_client", values.integer(1, (1 << 32) - 1), "--fin-by-client"),
+    Key("engine.fin_by_server", "fin_by_server", values.integer(1, (1 << 32) - 1), "--fin-by-server"),
+    _milliseconds("established"),
+    _milliseconds("user"),
+    _milliseconds("time_wait"),
+    _milliseconds("fin_wait_2"),
+    Key("engine.timeouts.min_rto", "timeouts.min_rto_ms", values.integer(1, 60_000)),
+    Key("engine.timeouts.syn_retries", "timeouts.syn_retries", values.integer(0, 100)),
+    Key("engine.timeouts.retries", "timeouts.retries", values.integer(0, 100)),
+    Key("engine.steering", "steering", values.choice("auto", "port", "ip", "rss"), "--steering"),
+    Key("engine.port_mask", "port_mask", netvalues.port_mask, "--port-mask"),
+    Key("engine.records", "records", records_path, "--records"),
+    Key("engine.detailed_records", "detailed_records", values.boolean),
+    Key("engine.kernel_side", "kernel_side", netvalues.kernel_side, "--kernel-side"),
+    Key("engine.seed", "seed", values.integer(0, (1 << 63) - 1), "--seed"),
+)
+"""The keys of trafficengine alone: table [engine]."""
+
+KEYS = (*RUN_KEYS, *ENGINE_KEYS)
+BY_FIELD = {key.field: key for key in KEYS}
+_BY_PATH = {key.path: key for key in KEYS}
+_TABLES = ("run", "engine", "engine.timeouts")
+
+
+def from_options(options: Mapping[str, Any]) -> Settings:
+    """What was given on the command line: *options* by field; None and empty lists are options not given."""
+    given = {field: value for field, value in options.items() if value is not None and value != []}
+    return {field: Given(value, BY_FIELD[field].option or field) for field, value in given.items()}
+
+
+def from_toml(document: Mapping[str, Any]) -> Settings:
+    """What a file of our own schema holds. ConfigError for a key there is not."""
+    settings: Settings = {}
+    for path, value in _leaves(document, ""):
+        key = _BY_PATH.get(path)
+        if key is None:
+            raise ConfigError(f"{path}: unknown key{_suggestion(path)}")
+        settings[key.field] = Given(value, path)
+    return settings
+
+
+def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        path = f"{prefix}{name}"
+        if path not in _TABLES:
+            yield path, value
+        elif isinstance(value, dict):
+            yield from _leaves(value, f"{path}.")
+        else:
+            raise ConfigError(f"{path}: {values.shown(value)} is not a table; write [{path}] on a line of its own")
+
+
+def _suggestion(path: str) -> str:
+    """The nearest key: first within the same table, then a key of that name elsewhere."""
+    table, _, name = path.rpartition(".")
+    siblings = {key.path.rpartition(".")[2] for key in KEYS if key.path.rpartition(".")[0] == table}
+    elsewhere = [known for known in _BY_PATH if known.rpartition(".")[2] == name]
+    if elsewhere:
+        return f"; did you mean '{elsewhere[0]}'?"
+    return nearest(name, siblings) or nearest(path, _names()) or f"; the tables are {', '.join(f'[{t}]' for t in _TABLES)}"
+
+
+def _names() -> Iterable[str]:
+    return (*_TABLES, *_BY_PATH)
