@@ -1,0 +1,43 @@
+"""The user's cache directory: private, and written to so that another process never sees half a file."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """`$TE_APPS_CACHE`, or `te-apps` in `$XDG_CACHE_HOME` or in `~/.cache`, mode 0700, created where it is missing.
+
+    What lies there is executed: one that is another user's or cannot be written is replaced by a temporary one, gone at exit.
+    """
+    chosen = os.environ.get("TE_APPS_CACHE")
+    path = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "te-apps"
+    return path if usable(path) else _temporary()
+
+
+def usable(path: Path) -> bool:
+    """Whether *path* is, or can be made, a directory of this user's that can be written."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path.stat().st_uid == os.geteuid() and os.access(path, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+
+
+@cache
+def _temporary() -> Path:
+    path = tempfile.mkdtemp(prefix="te-apps-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
+
+
+def unfinished(target: Path) -> Path:
+    """A new empty file beside *target*, to be written and then moved there with `os.replace`."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    return Path(name)
