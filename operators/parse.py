@@ -10,21 +10,18 @@ from __future__ import annotations
 from dpdk_io.jit import kernel
 from dpdk_io.mbuf import pkt_len
 from dpdk_io.memory import be16, be32, i64, load8
-from operators.checksum import header_sum
-from operators.wire import (
-    ARP_SIZE, ETH_HEADER, ETH_TYPE, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_QINQ, ETHERTYPE_VLAN, ICMP_HEADER,
-    IP6_DESTINATION, IP6_DST, IP6_FRAGMENT, IP6_HEADER, IP6_HOP_BY_HOP, IP6_NEXT_HEADER, IP6_PAYLOAD_LENGTH, IP6_ROUTING, IP6_SRC,
-    IP_DST, IP_FRAGMENT, IP_HEADER, IP_MORE_FRAGMENTS_OR_OFFSET, IP_PROTOCOL, IP_SRC, IP_TOTAL_LENGTH, IP_VERSION_IHL, PROTO_ICMP,
-    PROTO_ICMP6, PROTO_TCP, PROTO_UDP, UDP_HEADER, UDP_LENGTH, VLAN_TAG,
-)  # fmt: skip
+from operators import wire
 from pipeline import DROP, NEXT, operator
-from tcp.header import TCP_ACK, TCP_DATA_OFFSET, TCP_FLAGS, TCP_HEADER, TCP_SEQ, TCP_WINDOW
+from tcp import header as tcp_header
+from tcp.checksum import ip_checksum
 
 OTHER, ARP, TCP, UDP, ICMP, TCP6, UDP6, ICMP6, IP_OTHER, IP6_OTHER, FRAGMENT, SEGMENTED = range(12)
 """Values of the metadata field `kind`. SEGMENTED: an IP packet that does not lie in the first segment of its mbuf chain whole."""
 
+_TAGS = 4
+"""VLAN tags taken off; the ethertype of a packet with more is that of a tag."""
 _EXTENSIONS = 8
-"""IPv6 extension headers followed before the packet counts as malformed."""
+"""IPv6 extension headers followed; a packet with more counts as malformed."""
 
 _OK, _RUNT, _BAD_IP, _IP_CHECKSUM, _BAD_TCP, _BAD_UDP, _BAD_ICMP, _BAD_ARP = range(8)
 
@@ -65,51 +62,70 @@ def _count(state, fault):
 
 
 @kernel
-def _ethernet(pkt, length, mbuf, meta):
-    if length < ETH_HEADER:
-        return _RUNT
-    l3 = i64(ETH_HEADER)
-    ethertype = be16(pkt + ETH_TYPE)
+def _clear(meta):
+    """Nothing is left of the packet whose metadata stood here before."""
+    meta.kind = OTHER
+    meta.l4_proto = 0
+    meta.tcp_flags = 0
+    meta.ip_version = 0
     meta.vlan = 0
-    while ethertype == ETHERTYPE_VLAN or ethertype == ETHERTYPE_QINQ:
-        if length < l3 + VLAN_TAG:
+    meta.l4 = 0
+    meta.payload = 0
+    meta.sport = 0
+    meta.dport = 0
+    meta.wnd = 0
+    meta.src = 0
+    meta.dst = 0
+    meta.seq = 0
+    meta.ack = 0
+    meta.payload_len = 0
+
+
+@kernel
+def _ethernet(pkt, length, mbuf, meta):
+    if length < wire.ETH_HEADER:
+        return _RUNT
+    l3 = i64(wire.ETH_HEADER)
+    ethertype = be16(pkt + wire.ETH_TYPE)
+    _clear(meta)
+    for _ in range(_TAGS):
+        if ethertype != wire.ETHERTYPE_VLAN and ethertype != wire.ETHERTYPE_QINQ:
+            break
+        if length < l3 + wire.VLAN_TAG:
             return _RUNT
         meta.vlan = be16(pkt + l3) & 0xFFF
         ethertype = be16(pkt + l3 + 2)
-        l3 += VLAN_TAG
-    meta.kind = OTHER
+        l3 += wire.VLAN_TAG
     meta.ethertype = ethertype
-    meta.ip_version = 0
-    meta.l4_proto = 0
-    meta.l3 = l3 & 0xFFFF
-    if ethertype == ETHERTYPE_IPV4:
+    meta.l3 = l3
+    if ethertype == wire.ETHERTYPE_IPV4:
         return _ipv4(pkt, l3, length, mbuf, meta)
-    if ethertype == ETHERTYPE_IPV6:
+    if ethertype == wire.ETHERTYPE_IPV6:
         return _ipv6(pkt, l3, length, mbuf, meta)
-    if ethertype == ETHERTYPE_ARP:
+    if ethertype == wire.ETHERTYPE_ARP:
         meta.kind = ARP
-        return _OK if length >= l3 + ARP_SIZE else _BAD_ARP
+        return _OK if length >= l3 + wire.ARP_SIZE else _BAD_ARP
     return _OK
 
 
 @kernel
 def _ipv4(pkt, l3, length, mbuf, meta):
-    if length < l3 + IP_HEADER:
+    if length < l3 + wire.IP_HEADER:
         return _BAD_IP
     ip = pkt + l3
-    first = load8(ip + IP_VERSION_IHL)
+    first = load8(ip + wire.IP_VERSION_IHL)
     header = (first & 15) * 4
-    total = be16(ip + IP_TOTAL_LENGTH)
-    if first >> 4 != 4 or header < IP_HEADER or total < header or length < l3 + header or pkt_len(mbuf) < l3 + total:
+    total = be16(ip + wire.IP_TOTAL_LENGTH)
+    if first >> 4 != 4 or header < wire.IP_HEADER or total < header or length < l3 + header or pkt_len(mbuf) < l3 + total:
         return _BAD_IP
-    if header_sum(ip, header) != 0xFFFF:
+    if ip_checksum(ip, header) != 0:
         return _IP_CHECKSUM
     meta.ip_version = 4
-    meta.l4_proto = load8(ip + IP_PROTOCOL)
-    meta.src = be32(ip + IP_SRC)
-    meta.dst = be32(ip + IP_DST)
+    meta.l4_proto = load8(ip + wire.IP_PROTOCOL)
+    meta.src = be32(ip + wire.IP_SRC)
+    meta.dst = be32(ip + wire.IP_DST)
     meta.l4 = l3 + header
-    if be16(ip + IP_FRAGMENT) & IP_MORE_FRAGMENTS_OR_OFFSET:
+    if be16(ip + wire.IP_FRAGMENT) & wire.IP_MORE_FRAGMENTS_OR_OFFSET:
         meta.kind = FRAGMENT
         return _OK
     return _transport(pkt, l3 + header, l3 + total, length, meta)
@@ -118,19 +134,19 @@ def _ipv4(pkt, l3, length, mbuf, meta):
 @kernel
 def _ipv6(pkt, l3, length, mbuf, meta):
     """Follows the extension headers (RFC 8200 4.1) to the transport header."""
-    if length < l3 + IP6_HEADER:
+    if length < l3 + wire.IP6_HEADER:
         return _BAD_IP
     ip = pkt + l3
-    end = l3 + IP6_HEADER + be16(ip + IP6_PAYLOAD_LENGTH)
+    end = l3 + wire.IP6_HEADER + be16(ip + wire.IP6_PAYLOAD_LENGTH)
     if load8(ip) >> 4 != 6 or pkt_len(mbuf) < end:
         return _BAD_IP
     meta.ip_version = 6
-    meta.src = be32(ip + IP6_SRC + 12)
-    meta.dst = be32(ip + IP6_DST + 12)
-    proto = load8(ip + IP6_NEXT_HEADER)
-    l4 = l3 + IP6_HEADER
+    meta.src = be32(ip + wire.IP6_SRC + 12)
+    meta.dst = be32(ip + wire.IP6_DST + 12)
+    proto = load8(ip + wire.IP6_NEXT_HEADER)
+    l4 = l3 + wire.IP6_HEADER
     for _ in range(_EXTENSIONS):
-        if proto != IP6_HOP_BY_HOP and proto != IP6_ROUTING and proto != IP6_DESTINATION:
+        if not _is_extension(proto):
             break
         if end < l4 + 8 or length < l4 + 8:
             return _BAD_IP
@@ -138,12 +154,19 @@ def _ipv6(pkt, l3, length, mbuf, meta):
         l4 += (load8(pkt + l4 + 1) + 1) * 8
         if end < l4:
             return _BAD_IP
+    if _is_extension(proto):
+        return _BAD_IP
     meta.l4_proto = proto
-    meta.l4 = l4 & 0xFFFF
-    if proto == IP6_FRAGMENT:
+    meta.l4 = l4
+    if proto == wire.IP6_FRAGMENT:
         meta.kind = FRAGMENT
         return _OK
     return _transport(pkt, l4, end, length, meta)
+
+
+@kernel
+def _is_extension(proto):
+    return proto in (wire.IP6_HOP_BY_HOP, wire.IP6_ROUTING, wire.IP6_DESTINATION)
 
 
 @kernel
@@ -153,11 +176,11 @@ def _transport(pkt, l4, end, length, meta):
     if length < end:
         meta.kind = SEGMENTED
         return _OK
-    if proto == PROTO_TCP:
+    if proto == wire.PROTO_TCP:
         return _tcp(pkt, l4, end, meta)
-    if proto == PROTO_UDP:
+    if proto == wire.PROTO_UDP:
         return _udp(pkt, l4, end, meta)
-    if proto == PROTO_ICMP or proto == PROTO_ICMP6:
+    if proto == (wire.PROTO_ICMP if meta.ip_version == 4 else wire.PROTO_ICMP6):
         return _icmp(l4, end, meta)
     meta.kind = IP_OTHER if meta.ip_version == 4 else IP6_OTHER
     return _OK
@@ -165,44 +188,44 @@ def _transport(pkt, l4, end, length, meta):
 
 @kernel
 def _tcp(pkt, l4, end, meta):
-    if end < l4 + TCP_HEADER:
+    if end < l4 + tcp_header.HEADER_LEN:
         return _BAD_TCP
     tcp = pkt + l4
-    header = (load8(tcp + TCP_DATA_OFFSET) >> 4) * 4
-    if header < TCP_HEADER or end < l4 + header:
+    size = tcp_header.header_len(tcp)
+    if size < tcp_header.HEADER_LEN or end < l4 + size:
         return _BAD_TCP
     meta.kind = TCP if meta.ip_version == 4 else TCP6
-    meta.sport = be16(tcp)
-    meta.dport = be16(tcp + 2)
-    meta.seq = be32(tcp + TCP_SEQ)
-    meta.ack = be32(tcp + TCP_ACK)
-    meta.tcp_flags = load8(tcp + TCP_FLAGS)
-    meta.wnd = be16(tcp + TCP_WINDOW)
-    meta.payload = l4 + header
-    meta.payload_len = end - l4 - header
+    meta.sport = be16(tcp + tcp_header.SOURCE)
+    meta.dport = be16(tcp + tcp_header.DESTINATION)
+    meta.seq = be32(tcp + tcp_header.SEQ)
+    meta.ack = be32(tcp + tcp_header.ACK_SEQ)
+    meta.tcp_flags = load8(tcp + tcp_header.FLAGS)
+    meta.wnd = be16(tcp + tcp_header.WINDOW)
+    meta.payload = l4 + size
+    meta.payload_len = end - l4 - size
     return _OK
 
 
 @kernel
 def _udp(pkt, l4, end, meta):
-    if end < l4 + UDP_HEADER:
+    if end < l4 + wire.UDP_HEADER:
         return _BAD_UDP
-    datagram = be16(pkt + l4 + UDP_LENGTH)
-    if datagram < UDP_HEADER or end < l4 + datagram:
+    datagram = be16(pkt + l4 + wire.UDP_LENGTH)
+    if datagram < wire.UDP_HEADER or end < l4 + datagram:
         return _BAD_UDP
     meta.kind = UDP if meta.ip_version == 4 else UDP6
     meta.sport = be16(pkt + l4)
     meta.dport = be16(pkt + l4 + 2)
-    meta.payload = l4 + UDP_HEADER
-    meta.payload_len = datagram - UDP_HEADER
+    meta.payload = l4 + wire.UDP_HEADER
+    meta.payload_len = datagram - wire.UDP_HEADER
     return _OK
 
 
 @kernel
 def _icmp(l4, end, meta):
-    if end < l4 + ICMP_HEADER:
+    if end < l4 + wire.ICMP_HEADER:
         return _BAD_ICMP
-    meta.kind = ICMP if meta.l4_proto == PROTO_ICMP else ICMP6
-    meta.payload = l4 + ICMP_HEADER
-    meta.payload_len = end - l4 - ICMP_HEADER
+    meta.kind = ICMP if meta.ip_version == 4 else ICMP6
+    meta.payload = l4 + wire.ICMP_HEADER
+    meta.payload_len = end - l4 - wire.ICMP_HEADER
     return _OK

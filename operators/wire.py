@@ -1,9 +1,12 @@
 """Where header fields stand: byte offsets from the start of their header, and the values that name protocols.
 
-Ethernet (IEEE 802.3, 802.1Q), ARP (RFC 826), IPv4 (RFC 791), IPv6 (RFC 8200), UDP (RFC 768), ICMP (RFC 792). TCP's are in `tcp.header`.
+Ethernet (IEEE 802.3, 802.1Q), ARP (RFC 826), IPv4 (RFC 791), IPv6 (RFC 8200), UDP (RFC 768), ICMP (RFC 792). TCP's are in
+`tcp.header`.
 """
 
 ETH_DST, ETH_SRC, ETH_TYPE, ETH_HEADER = 0, 6, 12, 14
+ETH_GROUP, ETH_GROUP_BIT = 1, 1 << 40
+"""The bit that marks group and broadcast addresses: in an address's first byte, and in the address as a 48-bit number."""
 VLAN_TAG = 4
 ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_VLAN, ETHERTYPE_QINQ, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x8100, 0x88A8, 0x86DD
 MIN_FRAME = 60
@@ -11,7 +14,7 @@ MIN_FRAME = 60
 
 ARP_HTYPE, ARP_PTYPE, ARP_LENGTHS, ARP_OPER = 0, 2, 4, 6
 ARP_SHA, ARP_SPA, ARP_THA, ARP_TPA, ARP_SIZE = 8, 14, 18, 24, 28
-ARP_REQUEST, ARP_REPLY = 1, 2
+ARP_REQUEST, ARP_REPLY, ARP_ETHERNET, ARP_SIX_FOUR = 1, 2, 1, 0x0604
 
 IP_VERSION_IHL, IP_TOS, IP_TOTAL_LENGTH, IP_ID, IP_FRAGMENT = 0, 1, 2, 4, 6
 IP_TTL, IP_PROTOCOL, IP_CHECKSUM, IP_SRC, IP_DST, IP_HEADER = 8, 9, 10, 12, 16, 20

@@ -1,0 +1,43 @@
+"""icmp_echo: answer pings (RFC 792, RFC 1122 3.2.2.6).
+
+Answered are echo requests to an address that agrees with *ip* in the bits of *mask*: by default, to any. Requests sent to a group
+or broadcast address are not answered, and fragments are not reassembled: they go on, as all other packets do.
+"""
+
+from __future__ import annotations
+
+from dpdk_io.memory import be16, i64, load8
+from operators import wire
+from operators.frame import replace16, set_ttl, swap32, swap_macs
+from operators.parse import ICMP
+from pipeline import DROP, NEXT, TX, operator
+from tcp.checksum import ip_checksum
+
+_TTL = 64
+_FIRST_GROUP = 0xE0000000
+
+
+@operator(
+    state=[("answered", "u8")],
+    params={"ip": ("u4", 0), "mask": ("u4", 0)},
+    reads=("kind", "l3", "l4", "src", "dst", "payload_len"),
+    drops=("bad_checksum",),
+)
+def icmp_echo(pkt, meta, state):
+    """Answer ICMP echo requests to the addresses that agree with *ip* under *mask*; other packets go on."""
+    if meta.kind != ICMP or (i64(meta.dst) ^ i64(state.ip)) & i64(state.mask) != 0:
+        return NEXT
+    ip, icmp = pkt + i64(meta.l3), pkt + i64(meta.l4)
+    if be16(icmp + wire.ICMP_TYPE) != wire.ICMP_ECHO_REQUEST << 8:
+        return NEXT
+    if load8(pkt + wire.ETH_DST) & wire.ETH_GROUP != 0 or i64(meta.src) >= _FIRST_GROUP or i64(meta.dst) >= _FIRST_GROUP:
+        return NEXT
+    if ip_checksum(icmp, wire.ICMP_HEADER + i64(meta.payload_len)) != 0:
+        state.bad_checksum += 1
+        return DROP
+    swap_macs(pkt)
+    swap32(ip + wire.IP_SRC, ip + wire.IP_DST)
+    set_ttl(ip, _TTL)
+    replace16(icmp + wire.ICMP_TYPE, icmp + wire.ICMP_CHECKSUM, i64(wire.ICMP_ECHO_REPLY << 8))
+    state.answered += 1
+    return TX
