@@ -69,7 +69,7 @@ def test_no_more_are_open_than_allowed(limit: int) -> None:
 
 
 def test_cores_get_their_own_from_a_device_that_scatters() -> None:
-    run = te_apps("trafficengine", "--device", "loopback,scatter", "--cores", "0,1", "--connections", 50_000)
+    run = te_apps("trafficengine", "--device", "loopback:scatter", "--cores", "0,1", "--connections", 50_000)
     assert run.code == 0, run.errors
     assert run.result["connections"]["completed"] == 100_000
     assert_exact(run.result["client"], run.result["server"], 100_000)
