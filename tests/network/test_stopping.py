@@ -34,19 +34,8 @@ def test_a_peer_that_goes_away_times_out(lab: Lab, tmp_path: Path) -> None:
     ours, theirs = lab.cable()
     nginx(theirs, tmp_path)
     (tmp_path / "run.toml").write_text("engine.timeouts.user = 2000")
-    process = te_apps_in(
-        ours,
-        *CLIENT,
-        tmp_path / "run.toml",
-        "--device",
-        "af_packet:v0",
-        "--connections",
-        6_000,
-        "--cps",
-        1_000,
-        "--max-open",
-        2_000,
-    )
+    limits = ("--connections", 6_000, "--cps", 1_000, "--max-open", 2_000)
+    process = te_apps_in(ours, *CLIENT, tmp_path / "run.toml", "--device", "af_packet:v0", *limits)
     time.sleep(4)
     assert process.running, process.finish()
     theirs.run("ip", "link", "set", "v1", "down")
