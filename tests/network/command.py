@@ -34,9 +34,9 @@ def outcome(done: subprocess.CompletedProcess[str]) -> Outcome:
     return Outcome(done.returncode, json.loads(done.stdout), done.stderr)
 
 
-def te_apps(*arguments: object, seconds: float = 60.0) -> Outcome:
-    """Run an app to its end, outside namespaces: for devices whose packets stay inside the process."""
-    command = [TE_APPS, *map(str, arguments), "--json"]
+def te_apps(*arguments: object, seconds: float = 60.0, before: tuple[str, ...] = ()) -> Outcome:
+    """Run an app to its end, outside namespaces, for devices whose packets stay in the process; *before* stands before it."""
+    command = [*before, TE_APPS, *map(str, arguments), "--json"]
     return outcome(
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False)
     )
