@@ -6,6 +6,11 @@ from apps.addresses import Interface, ip_text
 from apps.config import RunConfig, Target, TrafficConfig
 from apps.errors import ConfigError
 from apps.schema import BY_FIELD, Settings
+from dpdk_io.devices import parse
+from dpdk_io.errors import DeviceError
+
+_INSIDE = ("loopback", "ring", "null")
+"""Kinds of devices whose packets never leave the process."""
 
 
 class Places:
@@ -23,7 +28,22 @@ class Places:
     def item(self, field: str, index: int) -> str:
         """The place of one element of a list."""
         place = self[field]
-        return place if place.startswith("-") else f"{place}[{index}]"
+        numbered = isinstance(self._settings[field].value, list | tuple) if field in self._settings else False
+        return f"{place}[{index}]" if numbered and not place.startswith("-") else place
+
+
+def stay_inside(config: RunConfig, places: Places) -> bool:
+    """Whether no packet of the devices leaves the process. ConfigError for a device that cannot be opened."""
+    kinds: list[str] = []
+    taken: list[str] = []
+    for index, spec in enumerate(config.devices):
+        try:
+            device = parse(spec, len(config.cores), taken)
+        except DeviceError as error:
+            raise ConfigError(f"{places.item('devices', index)}: {error}") from error
+        kinds.append(device.kind)
+        taken.append(device.name)
+    return all(kind in _INSIDE for kind in kinds)
 
 
 def check_run(config: RunConfig, places: Places) -> None:

@@ -6,16 +6,16 @@ import os
 import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from apps.checks import Places, capacity, check_run, check_traffic
-from apps.config import DEFAULT_INTERFACE, MacswapConfig, RunConfig, Target, Timeouts, TrafficConfig
+from apps.checks import Places, capacity, check_run, check_traffic, stay_inside
+from apps.config import MacswapConfig, RunConfig, Target, Timeouts, TrafficConfig
 from apps.errors import ConfigError, nearest
 from apps.legacy import LegacyReader, is_legacy
 from apps.portblocks import default_port_mask
-from apps.schema import BY_FIELD, RUN_KEYS, Given, Settings, from_options, from_toml
+from apps.schema import BY_FIELD, Given, Settings, from_options, from_toml
 from apps.values import shown
 
 _CONNECTIONS_TO_OURSELVES = 250_000
@@ -23,8 +23,7 @@ _CONNECTIONS_TO_OTHERS = 1_000
 _CLOSED_LOOP = 512
 """Connections open at once when no rate is asked for: as many as keep a core busy without driving it out of its cache."""
 
-_INSIDE = ("loopback", "ring", "net_ring", "null", "net_null")
-"""Kinds of devices whose packets never leave the process."""
+_RUN_FIELDS = {field.name for field in fields(RunConfig)}
 
 Options = Mapping[str, Any]
 
@@ -40,10 +39,13 @@ def load_traffic(path: Path | None, options: Options, maps: Sequence[str] = ()) 
         raise ConfigError(f"{settings['cps'].where}: cps_limit is given too; give the rate over all cores or per core, not both")
     given = _converted(settings)
     places = Places(settings)
-    if legacy and "kernel_side" in given and _inside(given.get("devices", ())):
-        warnings.append(f"{places['kernel_side']}: no tap is made: {given['devices'][0]} leads nowhere the kernel could be")
-        del given["kernel_side"]
-    config = _traffic(given, places)
+    run = RunConfig(**_run_fields(given))
+    inside = stay_inside(run, places)
+    if legacy and inside and given.pop("kernel_side", None):
+        warnings.append(f"{places['kernel_side']}: no tap is made: {run.devices[0]} leads nowhere the kernel could be")
+    if inside and "kernel_side" in given:
+        raise ConfigError(f"{places['kernel_side']}: {run.devices[0]} leads nowhere the kernel could be; leave it out, or use a tap")
+    config = _traffic(given, places, inside)
     check_traffic(config, places)
     return config, warnings
 
@@ -51,10 +53,10 @@ def load_traffic(path: Path | None, options: Options, maps: Sequence[str] = ()) 
 def load_run(path: Path | None, options: Options, maps: Sequence[str] = ()) -> tuple[MacswapConfig, list[str]]:
     """The configuration of an app that only needs devices and cores: macswap, or a pipeline of the user's. As `load_traffic`."""
     settings, warnings, _ = _read(path, options, maps)
-    fields = {key.field for key in RUN_KEYS} | {"quiet", "json", "progress"}
-    given = _converted({field: value for field, value in settings.items() if field in fields})
-    config = MacswapConfig(**_run_defaults(given), **given)
-    check_run(config, Places(settings))
+    own = {field: given for field, given in settings.items() if field in _RUN_FIELDS}
+    config, places = MacswapConfig(**_run_fields(_converted(own))), Places(own)
+    stay_inside(config, places)
+    check_run(config, places)
     return config, warnings
 
 
@@ -101,7 +103,7 @@ def _map_devices(settings: Settings, maps: Sequence[str]) -> None:
         if not (name and equals and device):
             raise ConfigError(f"--map: {shown(item)} maps nothing; give NAME=DEVICE like 7:00.0=net_ring0")
         given = settings.get("devices", Given([], "--device"))
-        devices = [given.value] if isinstance(given.value, str) else list(given.value)
+        devices = list(given.value) if isinstance(given.value, list | tuple) else [given.value]
         if name not in devices:
             raise ConfigError(
                 f"--map: no device is called '{name}'; there is {', '.join(map(str, devices)) or 'none'}{nearest(name, devices)}"
@@ -116,38 +118,23 @@ def _converted(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _run_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Defaults that depend on the machine."""
-    return {} if "cores" in given else {"cores": (min(os.sched_getaffinity(0)),)}
+def _run_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of RunConfig, with the default that depends on the machine."""
+    return {"cores": (min(os.sched_getaffinity(0)),), **{field: value for field, value in given.items() if field in _RUN_FIELDS}}
 
 
-def _traffic(given: dict[str, Any], places: Places) -> TrafficConfig:
+def _traffic(given: Mapping[str, Any], places: Places, inside: bool) -> TrafficConfig:
     timeouts = Timeouts(**{f.removeprefix("timeouts."): v for f, v in given.items() if f.startswith("timeouts.")})
-    fields = {field: value for field, value in given.items() if not field.startswith("timeouts.") and field != "cps"}
-    config = TrafficConfig(**_run_defaults(given), **{"timeouts": timeouts, **fields})
-    config = replace(config, interfaces=_interfaces(config, given, places), seed=given.get("seed", secrets.randbits(32)))
+    plain = {field: value for field, value in given.items() if not field.startswith("timeouts.") and field != "cps"}
+    if "interfaces" not in given and not inside:
+        raise ConfigError(f"{places['interfaces']}: missing; the device leads to a link, give our address there: --ip ADDR/LEN")
+    config = TrafficConfig(**{"seed": secrets.randbits(32), "timeouts": timeouts, **plain, **_run_fields(given)})
     if "port_mask" not in given:
         config = replace(config, port_mask=default_port_mask(len(config.cores)))
     if "cps" in given:
         config = replace(config, cps_per_core=given["cps"] / len(config.cores))
     config = _with_role(config, given, places)
-    return replace(config, connections=_connections(config, given), max_open=_max_open(config, given))
-
-
-def _inside(devices: Sequence[str]) -> bool:
-    """Whether no packet of these devices leaves the process."""
-    kinds = [device.removeprefix("dpdk:").partition(",")[0].partition(":")[0].rstrip("0123456789") for device in devices]
-    return all(kind in _INSIDE for kind in kinds)
-
-
-def _interfaces(config: RunConfig, given: Mapping[str, Any], places: Places) -> tuple[Any, ...]:
-    if "interfaces" in given:
-        return given["interfaces"]
-    if not _inside(config.devices):
-        raise ConfigError(
-            f"{places['interfaces']}: missing; {config.devices[0]} leads to a link, give our address on it: --ip ADDR/LEN"
-        )
-    return (DEFAULT_INTERFACE,)
+    return replace(config, connections=_connections(config, given, inside), max_open=_max_open(config, given))
 
 
 def _with_role(config: TrafficConfig, given: Mapping[str, Any], places: Places) -> TrafficConfig:
@@ -161,13 +148,13 @@ def _with_role(config: TrafficConfig, given: Mapping[str, Any], places: Places) 
     return replace(config, role=role, targets=targets)
 
 
-def _connections(config: TrafficConfig, given: Mapping[str, Any]) -> int | None:
+def _connections(config: TrafficConfig, given: Mapping[str, Any], inside: bool) -> int | None:
     if "connections" in given:
         return given["connections"]
     if config.duration_s is not None or not config.is_client:
         return None
     ours = all(config.is_local(target.ip) for target in config.targets)
-    return _CONNECTIONS_TO_OURSELVES if ours and _inside(config.devices) else _CONNECTIONS_TO_OTHERS
+    return _CONNECTIONS_TO_OURSELVES if ours and inside else _CONNECTIONS_TO_OTHERS
 
 
 def _max_open(config: TrafficConfig, given: Mapping[str, Any]) -> int:

@@ -97,8 +97,13 @@ _TABLES = ("run", "engine", "engine.timeouts")
 
 def from_options(options: Mapping[str, Any]) -> Settings:
     """What was given on the command line: *options* by field; None and empty lists are options not given."""
-    given = {field: value for field, value in options.items() if value is not None and value != []}
-    return {field: Given(value, BY_FIELD[field].option or field) for field, value in given.items()}
+    given = {field: value for field, value in options.items() if value is not None and value not in ([], ())}
+    return {field: Given(value, _option(field)) for field, value in given.items()}
+
+
+def _option(field: str) -> str:
+    key = BY_FIELD.get(field)
+    return key.option or key.path if key else f"--{field}"
 
 
 def from_toml(document: Mapping[str, Any]) -> Settings:

@@ -1,0 +1,223 @@
+"""`te-apps`: the command line. Results go to stdout, all else to stderr; heavy modules are imported when a command runs."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from apps import options as o
+from apps.plugins import PluginGroup
+
+if TYPE_CHECKING:
+    from apps.result import Result
+
+_APART = ("config", "maps", "pipeline")
+
+app = typer.Typer(
+    name="te-apps", cls=PluginGroup, rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True
+)  # fmt: skip
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"te-apps {version('te-apps')}")
+        raise typer.Exit
+
+
+@app.callback()
+def te_apps(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)] = False,
+) -> None:
+    """Packet pipelines compiled per core, and a stateful TCP traffic generator built with them.
+
+    \b
+    te-apps trafficengine                      both roles on the embedded loopback
+    te-apps trafficengine --help               what else it can do
+    te-apps doctor                             what works on this machine
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def trafficengine(
+    context: typer.Context, config: o.ConfigFile = None, devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None,
+    role: o.RoleName = None, targets: o.Targets = None, interfaces: o.Ips = None, gateway: o.Gateway = None, mac: o.Mac = None,
+    listen: o.Listen = None, connections: o.ConnectionCount = None, cps: o.Cps = None, max_open: o.MaxOpen = None,
+    duration_s: o.Duration = None, payload: o.Payload = None, request: o.Request = None, expect: o.Expect = None,
+    response: o.ResponseText = None, fin_by_client: o.FinByClient = None, fin_by_server: o.FinByServer = None,
+    steering: o.Steering = None, port_mask: o.PortMask = None, kernel_side: o.KernelSideName = None, seed: o.Seed = None,
+    idle: o.Idle = None, name: o.Name = None, mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None,
+    pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, records: o.Records = None, json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> int:  # fmt: skip
+    """Open, use and close TCP connections, as client, server or both, and count everything.
+
+    Ends when its connections are done, after --duration, or by Ctrl-C. Exit code 0: all completed; 1: some failed; 2: a mistake
+    in the configuration, nothing was started; 130 or 143: stopped by a signal.
+
+    \b
+    te-apps trafficengine --connections 1000000 --cores 0,1
+    te-apps trafficengine --device tap:te0 --ip 10.0.0.1/24 --target 10.0.0.2:80 \\
+        --request 'GET / HTTP/1.0\\r\\n\\r\\n' --expect 'HTTP/1.1 200' --connections 20000 --cps 5000
+    te-apps trafficengine --device af_packet:eth1 --ip 10.0.0.1/24 --role server --listen 80 --response http
+    te-apps trafficengine old_loopback_run.toml --map 7:00.0=net_ring0 --json
+    """
+    from apps.load import load_traffic
+
+    settings = load_traffic(config, _given(context), maps or ())
+    from apps.trafficengine import run
+
+    return _finish(run, *settings)
+
+
+@app.command()
+def macswap(
+    context: typer.Context, config: o.ConfigFile = None, devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None,
+    duration_s: o.Duration = None, idle: o.Idle = None, name: o.Name = None, mbuf_cnt: o.MbufCnt = None,
+    cache_size: o.CacheSize = None, pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> int:  # fmt: skip
+    """Send every packet back with its MAC addresses swapped: the far end of the cable.
+
+    \b
+    te-apps macswap --device af_packet:eth1
+    te-apps macswap --device pcap:in.pcap,out.pcap
+    """
+    from apps.load import load_run
+
+    settings = load_run(config, _given(context), maps or ())
+    from apps.macswap import run
+
+    return _finish(run, *settings)
+
+
+@app.command()
+def run(
+    context: typer.Context, pipeline: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE:NAME", help="The pipeline to run.")],
+    config: Annotated[o.Path | None, typer.Option("--config", metavar="CONFIG.toml", help="Its table [run] is read.")] = None,
+    devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None, duration_s: o.Duration = None, idle: o.Idle = None,
+    name: o.Name = None, mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None, pool_size: o.PoolSize = None,
+    rxd: o.Rxd = None, txd: o.Txd = None, json: o.Json = False, quiet: o.Quiet = False,
+) -> int:  # fmt: skip
+    """Run a pipeline of your own.
+
+    \b
+    te-apps run guard.py:guard --device af_packet:eth1
+    """
+    from apps.load import load_run
+
+    settings = load_run(config, _given(context), maps or ())
+    from apps.engine import run_pipeline
+    from pipeline import load
+
+    loaded = load(pipeline)
+    return _finish(lambda settings: run_pipeline(loaded, settings), *settings)
+
+
+@app.command()
+def operators(json: o.Json = False) -> None:
+    """List the operators there are, built in and from plugins."""
+    from pipeline import discover
+
+    found = {name: operator.help for name, operator in discover().items()}
+    if json:
+        typer.echo(json_module.dumps(found))
+        return
+    width = max(map(len, found), default=0)
+    for name, line in found.items():
+        typer.echo(f"{name:{width}}  {line}")
+
+
+@app.command()
+def show(
+    pipeline: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE:NAME", help="The pipeline to show.")],
+    source: Annotated[bool, typer.Option("--source", help="Only the generated source.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Only the graph.")] = False,
+) -> None:
+    """Print a pipeline as a graph, and as the source that is compiled for it."""
+    from pipeline import load
+
+    loaded = load(pipeline)
+    if graph or not source:
+        typer.echo(loaded.graph())
+    if source or not graph:
+        typer.echo(loaded.source())
+
+
+@app.command()
+def doctor(json: o.Json = False) -> None:
+    """Say what works on this machine, and how to mend what does not."""
+    from dpdk_io.probe import checks
+
+    from apps.report import doctor_text
+
+    found = checks()
+    if json:
+        typer.echo(json_module.dumps([{k: getattr(c, k) for k in ("name", "ok", "detail", "remedy")} for c in found]))
+    else:
+        typer.echo(doctor_text(found))
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """The options by field of the configuration, with how to report."""
+    given = {name: value for name, value in context.params.items() if name not in _APART}
+    return {**given, "progress": not given["quiet"] and sys.stderr.isatty()}
+
+
+def _finish(start: Callable[[Any], Result], settings: Any, warnings: Sequence[str]) -> int:
+    """Run, and report: JSON or tables on stdout; the exit code."""
+    from apps.report import result_text
+
+    if not settings.quiet:
+        for warning in warnings:
+            typer.echo(f"te-apps: {warning}", err=True)
+    result = start(settings)
+    if settings.json:
+        typer.echo(json_module.dumps(result.to_json()))
+    elif not settings.quiet:
+        typer.echo(result_text(result))
+    return result.exit_code
+
+
+def _one_line(message: object) -> None:
+    typer.echo(f"te-apps: {' '.join(str(message).split())}", err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line *arguments* (the process's own by default) and return the exit code; errors are one line on stderr."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments and list(arguments), prog_name="te-apps", standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        _one_line("interrupted")
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        return _failure(error)
+    return code or 0
+
+
+def _failure(error: Exception) -> int:
+    """Tell the user's mistakes and failed runs in one line; anything else is a mistake of ours and keeps its traceback."""
+    from dpdk_io.errors import TeError
+
+    if isinstance(error, TeError):
+        _one_line(error)
+        return error.exit_code
+    if hasattr(error, "format_message"):
+        _one_line(error.format_message())
+        return 2
+    raise error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The options of the commands. Each parameter that takes one is named like the field of the configuration it sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def _option(name: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(name, help=help, metavar=metavar, show_default=False)
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="CONFIG.toml", help="Configuration; options win over it. Files of TrafficEngine 0.2 load as they are."
+    ),
+]
+Devices = Annotated[
+    list[str] | None,
+    _option(
+        "--device", "loopback (default), ring, null, tap:NAME, af_packet:IF, af_xdp:IF, memif:PATH, pcap:IN,OUT, a PCI "
+        "address, or EAL devargs as they are. Repeatable.", "DEVICE",
+    ),
+]  # fmt: skip
+Maps = Annotated[list[str] | None, _option("--map", "A device in place of a configured one: 7:00.0=net_ring0.", "NAME=DEVICE")]
+Cores = Annotated[str | None, _option("--cores", "Cores, one queue pair each: 0,1 or 0-3. Default: the first.", "LIST")]
+Name = Annotated[str | None, _option("--name", "Prefix of the files DPDK makes. Default: te-apps.", "NAME")]
+Idle = Annotated[str | None, _option("--idle", "What a core does without work: spin, yield (default) or sleep.", "POLICY")]
+MbufCnt = Annotated[int | None, _option("--mbuf-cnt", "Packet buffers per socket. Default: 16383.", "N")]
+CacheSize = Annotated[int | None, _option("--cache-size", "Packet buffers a core keeps to itself. Default: 128.", "N")]
+PoolSize = Annotated[int | None, _option("--pool-size", "Megabytes of hugepages per socket. Default: 2048.", "MB")]
+Rxd = Annotated[int | None, _option("--rxd", "Receive descriptors of a queue. Default: 1024.", "N")]
+Txd = Annotated[int | None, _option("--txd", "Send descriptors of a queue. Default: 1024.", "N")]
+
+RoleName = Annotated[
+    str | None, _option("--role", "both, client or server. Default: client when all targets are others.", "ROLE")
+]
+Targets = Annotated[list[str] | None, _option("--target", "A server to connect to. Repeatable, taken in turns.", "IP:PORT[@MAC]")]
+Ips = Annotated[list[str] | None, _option("--ip", "Our address on the device's link. Repeatable.", "ADDR/LEN")]
+Gateway = Annotated[str | None, _option("--gateway", "The router to targets that are not on the link.", "IP")]
+Mac = Annotated[str | None, _option("--mac", "Our MAC address. Default: the device's.", "MAC")]
+Listen = Annotated[list[int] | None, _option("--listen", "A port to accept connections on. Repeatable.", "PORT")]
+ConnectionCount = Annotated[int | None, _option("--connections", "Connections each core completes before it is done.", "N")]
+Cps = Annotated[float | None, _option("--cps", "Connections a second, over all cores. Default: as fast as it goes.", "RATE")]
+MaxOpen = Annotated[
+    int | None,
+    _option("--max-open", "Connections a core has open at a time. Default: 512; with --cps all it can.", "N"),
+]
+Duration = Annotated[float | None, _option("--duration", "Stop after so many seconds.", "S")]
+Payload = Annotated[int | None, _option("--payload", "Bytes of a message. Default: 16.", "BYTES")]
+Request = Annotated[str | None, _option("--request", r"What a client sends, with \r\n escapes, or @FILE.", "TEXT")]
+Expect = Annotated[str | None, _option("--expect", "What each response must start with.", "PREFIX")]
+ResponseText = Annotated[str | None, _option("--response", "What a server sends: auto, echo, http, text:TEXT or @FILE.", "WHAT")]
+FinByClient = Annotated[int | None, _option("--fin-by-client", "Messages after which the client closes. Default: 1000.", "N")]
+FinByServer = Annotated[int | None, _option("--fin-by-server", "Messages after which the server closes. Default: 1.", "N")]
+Steering = Annotated[str | None, _option("--steering", "How packets find their core: auto (default), port, ip or rss.", "HOW")]
+PortMask = Annotated[str | None, _option("--port-mask", "Mask that cuts the ports into one block for each core: E000.", "HEX")]
+KernelSideName = Annotated[
+    str | None, _option("--kernel-side", "A tap interface for what is not ours: ARP, ICMP, other TCP.", "NAME[,ADDR/LEN]")
+]
+Seed = Annotated[int | None, _option("--seed", "Makes ports and sequence numbers repeatable. Default: random.", "N")]
+Records = Annotated[str | None, _option("--records", "Write a record of each connection: .csv, .npy, .jsonl, .parquet.", "FILE")]
+Json = Annotated[bool, _option("--json", "Print the result as one JSON object on stdout.")]
+Quiet = Annotated[bool, _option("--quiet", "No progress, no tables, no warnings.")]

@@ -1,0 +1,155 @@
+"""A result as text for people, at most 80 columns wide, and the line that shows a run's progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TextIO
+
+from apps.result import PERCENTILES, Result, Share, latency
+
+_CORES_SHOWN = 16
+
+
+def number(value: float) -> str:
+    """*value* with thousands separated; a fraction only below 100."""
+    return f"{value:,.0f}" if isinstance(value, int) or value >= 100 else f"{value:,.1f}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns, the first flush left and the others flush right."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _headline(result: Result, total: Share) -> str:
+    cores = ",".join(str(core.core) for core in result.cores)
+    ended = {"done": "done", "duration": "time is up"}.get(result.ended_by, f"stopped by {result.ended_by}")
+    place = f"{result.app} on {' '.join(result.devices)}, core{'s' if len(result.cores) > 1 else ''} {cores}"
+    return f"{place}: {ended} after {total.elapsed_s:.2f} s"
+
+
+def _summary(total: Share) -> str:
+    done = total.connections
+    return (
+        f"{number(done.completed)} of {number(done.attempted)} connections completed, {number(done.failed)} failed\n"
+        f"{number(total.cps)} connections/s, {number(total.pps)} packets/s"
+    )
+
+
+def _two_roles(name: str, client: Mapping[str, int], server: Mapping[str, int]) -> str:
+    rows = [[key, number(client[key]), number(server[key])] for key in client if client[key] or server[key]]
+    return table([name, "client", "server"], rows) if rows else ""
+
+
+def _drops(drops: Mapping[str, int]) -> str:
+    rows = [[name, number(count)] for name, count in drops.items() if count]
+    return table(["drops", "packets"], rows) if rows else ""
+
+
+def _ports(ports: Mapping[str, Mapping[str, int]]) -> str:
+    rows = [[f"{port} {name}", number(count)] for port, counters in ports.items() for name, count in counters.items() if count]
+    return table(["devices", "count"], rows) if rows else ""
+
+
+def _cores(result: Result) -> str:
+    rows = [
+        [
+            str(core.core),
+            number(core.cps),
+            number(core.pps),
+            number(core.connections.completed),
+            number(core.connections.max_open),
+        ]
+        for core in result.cores[:_CORES_SHOWN]
+    ]
+    left = len(result.cores) - _CORES_SHOWN
+    more = f"\n... and {left} more cores (--json has them all)" if left > 0 else ""
+    return table(["core", "connections/s", "packets/s", "completed", "most open"], rows) + more
+
+
+def _latency(total: Share) -> str:
+    rows = []
+    for name, histogram in (("connect", total.connect), ("lifetime", total.lifetime)):
+        found = latency(histogram)
+        if found["count"]:
+            rows.append([name, *(number(found[percent]) for percent in PERCENTILES)])
+    return table(["latency in us", *(name.replace("_", ".") for name in PERCENTILES)], rows) if rows else ""
+
+
+def _remarks(result: Result, total: Share) -> str:
+    lines = []
+    if total.shortfall:
+        lines.append(f"The schedule was not kept: {number(total.shortfall)} connections started late or not at all.")
+    if total.unexpected:
+        lines.append(f"{number(total.unexpected)} responses did not start as expected, {number(total.expected)} did.")
+    return "\n".join(lines)
+
+
+def result_text(result: Result) -> str:
+    """The tables of a run: what happened, per core, latency, counters, release causes, and what was dropped."""
+    total = result.total
+    with_connections = total.client.connections.attempted or total.server.connections.attempted or result.wanted
+    parts = [_headline(result, total) + "\n" + (_summary(total) if with_connections else _packets(total))]
+    parts.append(_cores(result))
+    if with_connections:
+        parts += [
+            _latency(total),
+            _two_roles("counters", total.client.counters, total.server.counters),
+            _two_roles("released by", total.client.causes, total.server.causes),
+        ]
+    parts += [_drops(total.drops), _ports(result.ports), _remarks(result, total)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _packets(total: Share) -> str:
+    return (
+        f"{number(total.packets_received)} packets received, {number(total.packets_sent)} sent\n"
+        f"{number(total.pps)} packets/s, both ways together"
+    )
+
+
+def doctor_text(checks: Iterable[Any]) -> str:
+    """One line for each check, with the remedy below it when it failed."""
+    lines = []
+    for check in checks:
+        lines.append(f"{'ok  ' if check.ok else 'no  '} {check.name}: {check.detail}")
+        if not check.ok and check.remedy:
+            lines.append(f"     -> {check.remedy}")
+    return "\n".join(lines)
+
+
+class Progress:
+    """A line on stderr, rewritten: the engine calls `update` about once a second, and `close` before anything is printed."""
+
+    def __init__(self, shown: bool, stream: TextIO | None = None) -> None:
+        self._stream = (stream or sys.stderr) if shown else None
+        self._length = 0
+
+    def update(self, elapsed_s: float, completed: int, failed: int, still_open: int, cps: float) -> None:
+        """Show how far the run is; *cps* over the last interval."""
+        line = f"{elapsed_s:6.1f} s  {number(completed)} completed  {number(cps)}/s  {number(still_open)} open"
+        self._show(line + (f"  {number(failed)} failed" if failed else ""))
+
+    def update_packets(self, elapsed_s: float, packets: int, pps: float) -> None:
+        """The same for an app without connections."""
+        self._show(f"{elapsed_s:6.1f} s  {number(packets)} packets  {number(pps)}/s")
+
+    def _show(self, line: str) -> None:
+        if self._stream is not None:
+            self._stream.write("\r" + line[:79].ljust(self._length))
+            self._stream.flush()
+            self._length = len(line[:79])
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._length and self._stream is not None:
+            self._stream.write("\r" + " " * self._length + "\r")
+            self._stream.flush()
+            self._length = 0
