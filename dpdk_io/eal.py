@@ -25,7 +25,7 @@ _CAUSE = re.compile(
 )
 _WHERE = re.compile(r"^(\w+: )?(\w+\(\): )?")
 _NOISE = re.compile(
-    r"telemetry|mp action|No available.*hugepages reported|VFIO|probe IOVA|(Detected|Multi-process|Selected)", re.I
+    r"telemetry|libbpf|bpffs|dispatcher|mp action|No available.*hugepages reported|VFIO|probe IOVA|(Detected|Multi-process|Selected)", re.I
 )
 _REMEDIES = (
     (r"permi|denied|privileged", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"),
@@ -37,6 +37,7 @@ _REMEDIES = (
 _lock = threading.Lock()
 _running = False
 _refused = ""
+_printed: list[str] = []
 
 
 def running() -> bool:
@@ -90,27 +91,28 @@ def _init(line: Sequence[str]) -> tuple[int, str]:
     dpdk = shim.load()
     dpdk.te_log_open()
     words = (ctypes.c_char_p * len(line))(*(word.encode() for word in line))
-    with _captured() as output:
+    with quiet():
         result = dpdk.te_eal_init(len(line), words)
-    os.lseek(output, 0, os.SEEK_SET)
-    printed = os.read(output, 1 << 20).decode(errors="replace")
-    os.close(output)
-    return result, take_log() + printed
+    return result, take_log()
 
 
 @contextmanager
-def _captured() -> Iterator[int]:
-    """Send file descriptors 1 and 2 to a file in memory, whose descriptor is given and left open."""
+def quiet() -> Iterator[None]:
+    """Within the block, what drivers and their libraries print joins the log. For set-up only: file descriptors 1 and 2 are
+    turned away for the whole process."""
     output = os.memfd_create("eal")
     saved = [os.dup(1), os.dup(2)]
     os.dup2(output, 1)
     os.dup2(output, 2)
     try:
-        yield output
+        yield
     finally:
         for number, copy in enumerate(saved, 1):
             os.dup2(copy, number)
             os.close(copy)
+        os.lseek(output, 0, os.SEEK_SET)
+        _printed.append(os.read(output, 1 << 20).decode(errors="replace"))
+        os.close(output)
 
 
 def _stop() -> None:
@@ -125,10 +127,12 @@ def _stop() -> None:
 
 
 def take_log() -> str:
-    """What EAL and the drivers logged since the last call."""
+    """What EAL and the drivers logged, and printed within `quiet`, since the last call."""
     buffer = ctypes.create_string_buffer(65536)
     taken = shim.load().te_log_take(buffer, len(buffer))
-    return buffer.raw[:taken].decode(errors="replace")
+    printed = "".join(_printed)
+    _printed.clear()
+    return buffer.raw[:taken].decode(errors="replace") + printed
 
 
 def one_line(what: str, error: int, log: str) -> str:

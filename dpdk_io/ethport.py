@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dpdk_io import shim
 from dpdk_io.devices import Device
-from dpdk_io.eal import check
+from dpdk_io.eal import check, quiet, take_log
 from dpdk_io.errors import DeviceError
 
 COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_missed", "rx_errors", "tx_errors", "rx_no_mbuf")
@@ -69,7 +69,9 @@ class EthPort:
             made = self._dpdk.te_rings_create(self.device.name.encode(), _DRIVER_RING, settings.txd)
             check(self._what, made)
             devargs += f",nodeaction={self.device.name}:0:ATTACH"
-        return check(self._what, self._dpdk.te_dev_probe(devargs.encode(), self.device.name.encode()))
+        with quiet():
+            port = self._dpdk.te_dev_probe(devargs.encode(), self.device.name.encode())
+        return check(self._what, port)
 
     def _start(self, settings: Settings) -> None:
         most = min(self.info.max_rx_queues, self.info.max_tx_queues)
@@ -80,8 +82,11 @@ class EthPort:
             self.n_queues, settings.rxd, settings.txd, settings.nic_loopback, settings.rss_types, len(settings.rss_key), key
         )
         pools = (ctypes.c_void_p * self.n_queues)(*self._pools)
-        check(self._what, self._dpdk.te_port_start(self.handle, ctypes.byref(conf), pools))
+        with quiet():
+            started = self._dpdk.te_port_start(self.handle, ctypes.byref(conf), pools)
+        check(self._what, started)
         self._dpdk.te_port_promiscuous(self.handle, settings.promiscuous)
+        take_log()
 
     @property
     def info(self) -> Info:
@@ -121,13 +126,15 @@ class EthPort:
         names = ctypes.create_string_buffer(_NAME * count)
         values = (ctypes.c_uint64 * count)()
         count = self._dpdk.te_port_xstats(self.handle, names, values, count)
-        shown = [names[_NAME * i : _NAME * (i + 1)].split(b"\0")[0].decode() for i in range(count)]
+        shown = [names.raw[_NAME * i : _NAME * (i + 1)].split(b"\0")[0].decode() for i in range(count)]
         return dict(zip(shown, values, strict=False))
 
     def close(self) -> None:
         """Stop and close the port and remove its device, and with it what the driver made in the kernel."""
         if self._open:
             self._open = False
-            self._dpdk.te_port_close(self.handle)
+            with quiet():
+                self._dpdk.te_port_close(self.handle)
+            take_log()
             if self._ring:
                 self._dpdk.te_rings_free(self.device.name.encode(), _DRIVER_RING)

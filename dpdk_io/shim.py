@@ -93,7 +93,7 @@ def _check_layout(shim: ctypes.CDLL) -> None:
         if field.name is None:
             break
         theirs[field.name.decode()] = (field.offset, field.size)
-    ours = {name: (MBUF.fields[name][1], MBUF.fields[name][0].itemsize) for name in MBUF.names}
+    ours = {name: (field[1], field[0].itemsize) for name, field in (MBUF.fields or {}).items()}
     ours |= {"": (0, MBUF.itemsize), "headroom": (HEADROOM, 0)}
     wrong = [name or "mbuf" for name in ours if ours[name] != theirs.get(name)]
     if wrong:

@@ -121,15 +121,18 @@ int te_port_xstats(uint16_t port, struct rte_eth_xstat_name *names, uint64_t *va
 	return count;
 }
 
-/* Stop and close a port and remove its device; the first error wins, and nothing is left out for it. */
+/* Stop and close a port and remove its device; the first error wins, and nothing is left out for it. Drivers of kernel
+ * interfaces would leave them promiscuous. */
 int te_port_close(uint16_t port)
 {
 	struct rte_eth_dev_info info;
 	struct rte_device *device = rte_eth_dev_info_get(port, &info) == 0 ? info.device : NULL;
-	int stopped = rte_eth_dev_stop(port);
-	int closed = rte_eth_dev_close(port);
-	int removed = device != NULL ? rte_dev_remove(device) : 0;
+	int stopped, closed, removed;
 
+	rte_eth_promiscuous_disable(port);
+	stopped = rte_eth_dev_stop(port);
+	closed = rte_eth_dev_close(port);
+	removed = device != NULL ? rte_dev_remove(device) : 0;
 	return stopped != 0 ? stopped : closed != 0 ? closed : removed;
 }
 
