@@ -1,6 +1,6 @@
 """Packets in and out: ports, mbufs and memory for compiled code, on DPDK or on the embedded loopback device."""
 
 from dpdk_io.errors import DeviceError, TeError, UsageError
-from dpdk_io.ports import Port, Ports, open_ports
+from dpdk_io.ports import Options, Port, Ports, open_ports
 
-__all__ = ["DeviceError", "Port", "Ports", "TeError", "UsageError", "open_ports"]
+__all__ = ["DeviceError", "Options", "Port", "Ports", "TeError", "UsageError", "open_ports"]

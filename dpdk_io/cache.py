@@ -10,13 +10,17 @@ from functools import cache
 from pathlib import Path
 
 
-def cache_dir() -> Path:
-    """`$TE_APPS_CACHE`, or `te-apps` in `$XDG_CACHE_HOME` or in `~/.cache`, mode 0700, created where it is missing.
-
-    What lies there is executed: one that is another user's or cannot be written is replaced by a temporary one, gone at exit.
-    """
+def chosen_dir() -> Path:
+    """`$TE_APPS_CACHE`, or `te-apps` in `$XDG_CACHE_HOME` or in `~/.cache`."""
     chosen = os.environ.get("TE_APPS_CACHE")
-    path = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "te-apps"
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(chosen or os.path.join(base, "te-apps"))
+
+
+def cache_dir() -> Path:
+    """`chosen_dir`, created with mode 0700 where it is missing. What lies there is executed: one that is another user's or cannot
+    be written is replaced by a temporary one, gone at exit."""
+    path = chosen_dir()
     return path if usable(path) else _temporary()
 
 

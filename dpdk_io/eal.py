@@ -25,7 +25,8 @@ _CAUSE = re.compile(
 )
 _WHERE = re.compile(r"^(\w+: )?(\w+\(\): )?")
 _NOISE = re.compile(
-    r"telemetry|libbpf|bpffs|dispatcher|mp action|No available.*hugepages reported|VFIO|probe IOVA|(Detected|Multi-process|Selected)", re.I
+    r"telemetry|libbpf|bpffs|dispatcher|mp action|No available.*hugepages|VFIO|probe IOVA|(Detected|Multi-process|Selected)",
+    re.I,
 )
 _REMEDIES = (
     (r"permi|denied|privileged", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"),
