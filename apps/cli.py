@@ -115,10 +115,11 @@ def run(
     from apps.load import load_run
 
     settings = load_run(config, _given(context), maps or ())
-    from apps.engine import run_pipeline
     from pipeline import load
 
     loaded = load(pipeline)
+    from apps.engine import run_pipeline
+
     return _finish(lambda settings: run_pipeline(loaded, settings), *settings)
 
 

@@ -61,6 +61,8 @@ def host_ip(value: Any, where: str) -> int:
 def interface(value: Any, where: str) -> Interface:
     """`ADDR/LEN`."""
     address, slash, length = text(value, where).partition("/")
+    if ":" in address:
+        host_ip(address, where)
     if not slash or not re.fullmatch(r"\d{1,2}", length) or not 1 <= int(length) <= 32:
         raise ConfigError(f"{where}: {shown(value)} needs a prefix length of 1 to 32; give ADDR/LEN like 10.0.0.1/24")
     result = Interface(host_ip(address, where), int(length))
@@ -80,7 +82,7 @@ def mac(value: Any, where: str) -> int:
     return result
 
 
-tcp_port = integer(1, 65535)
+tcp_port = integer(1, 65535, "a port")
 
 
 def _target_from_text(value: str, where: str) -> Target:

@@ -29,14 +29,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def integer(low: int, high: int) -> Converter:
+def integer(low: int, high: int, what: str = "an integer") -> Converter:
     """An int of *low* to *high*."""
 
     def convert(value: Any, where: str) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ConfigError(f"{where}: {shown(value)} is not an integer; give one of {low} to {high}")
+            raise ConfigError(f"{where}: {shown(value)} is not an integer; give {what} of {low} to {high}")
         if not low <= value <= high:
-            raise ConfigError(f"{where}: {value} is out of range; give an integer of {low} to {high}")
+            raise ConfigError(f"{where}: {value} is out of range; give {what} of {low} to {high}")
         return value
 
     return convert

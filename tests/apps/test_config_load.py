@@ -1,0 +1,201 @@
+"""What a configuration becomes: defaults, precedence, and every value within its range kept as it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.addresses import Interface, ip_text, mac_text, parse_ip, parse_mac
+from apps.config import DEFAULT_INTERFACE, Response
+from apps.errors import ConfigError
+from apps.load import load_run, load_traffic
+from apps.schema import BY_FIELD, KEYS
+from apps.values import message
+
+OURS = """
+[run]
+devices = "ring"
+cores = [0]
+duration = 2
+idle = "spin"
+[engine]
+ip = ["10.0.0.1/24", "10.0.1.1/24"]
+gateway = "10.0.0.254"
+targets = ["10.0.0.2:80", { id = "b", ip = "192.0.2.1", port = 81, mac = "02:00:00:00:00:01" }]
+cps_limit = 100
+max_open = 7
+request = "GET / HTTP/1.0\\r\\n\\r\\n"
+response = "text:ok"
+port_mask = "C000"
+kernel_side = { name = "te0", address = "10.0.0.9/24", namespace = "n" }
+[engine.timeouts]
+user = 0
+retries = 3
+"""
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    path = tmp_path / "ours.toml"
+    path.write_text(OURS.replace('kernel_side = { name = "te0", address = "10.0.0.9/24", namespace = "n" }\n', ""))
+    return path
+
+
+def test_nothing_given() -> None:
+    config, warnings = load_traffic(None, {})
+    assert warnings == []
+    assert (config.devices, config.role, config.interfaces) == (("loopback",), "both", (DEFAULT_INTERFACE,))
+    assert config.cores == (min(os.sched_getaffinity(0)),)
+    assert (config.connections, config.max_open, config.cps_per_core) == (250_000, 512, None)
+    (target,) = config.targets_of(0)
+    assert (ip_text(target.ip), target.port) == ("198.18.0.1", 65535)
+
+
+def test_every_table(ours: Path) -> None:
+    config, _ = load_traffic(ours, {})
+    assert (config.devices, config.duration_s, config.idle) == (("ring",), 2.0, "spin")
+    assert [str(interface) for interface in config.interfaces] == ["10.0.0.1/24", "10.0.1.1/24"]
+    assert [(t.id, ip_text(t.ip), t.port, t.mac) for t in config.targets] == [
+        ("10.0.0.2:80", "10.0.0.2", 80, None),
+        ("b", "192.0.2.1", 81, 0x020000000001),
+    ]
+    assert config.role == "client"
+    assert (config.cps_per_core, config.max_open, config.connections) == (100, 7, None)
+    assert config.request == b"GET / HTTP/1.0\r\n\r\n"
+    assert config.response == Response("text", b"ok")
+    assert (config.timeouts.user_ms, config.timeouts.retries, config.timeouts.syn_retries) == (0, 3, 5)
+    assert config.next_hop(parse_ip("192.0.2.1")) == parse_ip("10.0.0.254")
+    assert config.next_hop(parse_ip("10.0.1.77")) == parse_ip("10.0.1.77")
+
+
+def test_options_win_over_the_file(ours: Path) -> None:
+    config, _ = load_traffic(ours, {"devices": ["null"], "cps": 50.0, "targets": ["10.0.0.3:1"], "duration_s": 9.0, "cores": "0"})
+    assert (config.devices, config.cps_per_core, config.duration_s) == (("null",), 50, 9.0)
+    assert [target.port for target in config.targets] == [1]
+    assert config.max_open == 7
+
+
+def test_kernel_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.load.stay_inside", lambda config, places: False)
+    path = tmp_path / "ours.toml"
+    path.write_text(OURS)
+    side = load_traffic(path, {})[0].kernel_side
+    assert side is not None
+    assert (side.name, str(side.address), side.namespace) == ("te0", "10.0.0.9/24", "n")
+    side = load_traffic(None, {"interfaces": ["10.0.0.1/24"], "kernel_side": "te1,10.0.0.8/24"})[0].kernel_side
+    assert side is not None
+    assert (side.name, str(side.address), side.namespace) == ("te1", "10.0.0.8/24", None)
+
+
+def test_the_rate_of_the_option_is_over_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    config, _ = load_traffic(None, {"cores": "0-2", "cps": 900.0})
+    assert config.cps_per_core == 300
+    assert config.port_mask == 0xC000
+    assert config.max_open == len(config.client_ports(0)) == 16383 == len(config.client_ports(2))
+    assert [config.listen_ports(i) for i in range(3)] == [(65535,), (49151,), (32767,)]
+
+
+def test_a_server_ends_by_duration_or_signal_unless_told() -> None:
+    assert load_traffic(None, {"role": "server"})[0].connections is None
+    assert load_traffic(None, {"role": "server", "connections": 5})[0].connections == 5
+    assert load_traffic(None, {"duration_s": 1.0})[0].connections is None
+
+
+def test_a_server_needs_no_targets(ours: Path) -> None:
+    config, _ = load_traffic(ours, {"role": "server", "listen": [80, 8080]})
+    assert (config.targets, config.targets_of(0), config.listen_ports(0)) == ((), (), (80, 8080))
+
+
+def test_steering_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    config, _ = load_traffic(None, {"cores": "0,1", "steering": "ip", "interfaces": ["10.0.0.1/24"], "port_mask": "C000"})
+    assert [ip_text(config.addresses(i)[0]) for i in (0, 1)] == ["10.0.0.2", "10.0.0.3"]
+    assert [config.listen_ports(i) for i in (0, 1)] == [(65535,), (65535,)]
+    assert config.client_ports(0) == config.client_ports(1) == range(0xC000, 65535)
+    assert [(ip_text(t.ip), t.port) for i in (0, 1) for t in config.targets_of(i)] == [("10.0.0.2", 65535), ("10.0.0.3", 65535)]
+
+
+def test_own_targets_keep_both_roles() -> None:
+    config, _ = load_traffic(None, {"interfaces": ["10.0.0.1/24"], "targets": ["10.0.0.1:65535@02:00:00:00:00:09"]})
+    assert config.role == "both"
+    assert config.targets_of(0)[0].mac == 0x020000000009
+
+
+def test_macswap_ignores_the_engine(ours: Path) -> None:
+    config, _ = load_run(ours, {"idle": "sleep"})
+    assert (config.devices, config.idle, config.duration_s) == (("ring",), "sleep", 2.0)
+
+
+def test_messages() -> None:
+    assert message(r"a\r\n\t\0\\\x41" + "é", "--request") == b"a\r\n\t\0\\A" + "é".encode()
+
+
+def test_message_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "template"
+    path.write_bytes(b"\\r\x00\xff")
+    assert message(f"@{path}", "--request") == b"\\r\x00\xff"
+
+
+RANGES = {
+    "connections": (1, 1 << 40),
+    "payload": (1, 1 << 20),
+    "fin_by_client": (1, (1 << 32) - 1),
+    "fin_by_server": (1, (1 << 32) - 1),
+    "max_open": (1, 32767),
+    "seed": (0, (1 << 63) - 1),
+    "pool_size": (1, 1 << 24),
+    "idle_after": (1, 1 << 30),
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(RANGES)), st.data())
+def test_integers_are_taken_within_their_range_only(field: str, data: st.DataObject) -> None:
+    low, high = RANGES[field]
+    value = data.draw(st.integers(low - 3, low + 3) | st.integers(high - 3, high + 3) | st.integers(low, high))
+    if low <= value <= high:
+        assert getattr(load_traffic(None, {field: value})[0], field) == value
+    else:
+        with pytest.raises(ConfigError):
+            load_traffic(None, {field: value})
+
+
+@settings(deadline=None)
+@given(st.integers(0, 0xFFFFFFFF), st.integers(1, 32))
+def test_interfaces(address: int, prefix: int) -> None:
+    """Against the standard library's idea of a network."""
+    import ipaddress
+
+    interface = Interface(address, prefix)
+    network = ipaddress.ip_interface(f"{ip_text(address)}/{prefix}").network
+    assert str(interface) == f"{ip_text(address)}/{prefix}"
+    assert interface.holds(int(network.broadcast_address))
+    assert interface.holds(address ^ (1 << 32 - prefix)) is False
+    edges = (int(network.network_address), int(network.broadcast_address))
+    assert interface.is_host(address) == (prefix >= 31 or address not in edges)
+
+
+@given(st.integers(0, (1 << 48) - 1), st.sampled_from(":-"))
+def test_macs(mac: int, separator: str) -> None:
+    assert parse_mac(mac_text(mac).replace(":", separator)) == mac
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from(KEYS),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.lists(st.text(max_size=5)),
+)
+def test_no_value_breaks_a_converter(key, value) -> None:
+    """Whatever is given: a value, or a ConfigError in one line that names the place."""
+    message = ""
+    try:
+        BY_FIELD[key.field].convert(value, "the.place")
+    except ConfigError as error:
+        message = str(error)
+    assert not message or message.startswith("the.place")
+    assert len(message.splitlines()) <= 1
