@@ -62,13 +62,19 @@ def acknowledge(conn, cold, seg, limits, now):
         events |= EV_ACKED
     if acked >= 0:
         wnd = i64(seg.wnd)
-        if flight and acked == 0 and wnd == i64(conn.snd_wnd) and i64(seg.payload_len) == 0 and not i64(seg.tcp_flags) & FIN:
+        if acked == 0 and flight and _is_duplicate(conn, seg, wnd):
             on_duplicate(conn, cold)
         _window(conn, cold, limits, i64(seg.seq), wnd, now)
     # Only our FIN is beyond snd_end.
     if acked > 0 and state > ESTABLISHED and distance(ack, i64(conn.snd_end)) == 1:
         events |= _fin_acked(conn, state)
     return events
+
+
+@kernel
+def _is_duplicate(conn, seg, wnd):
+    """The ACK says nothing new and carries nothing (RFC 5681 section 2); an answer to a zero-window probe is none."""
+    return wnd != 0 and wnd == i64(conn.snd_wnd) and i64(seg.payload_len) == 0 and i64(seg.tcp_flags) & FIN == 0
 
 
 @kernel

@@ -10,7 +10,9 @@ from tcp.segment import ACK, OPT_MSS, RST, SYN
 from tcp.seq import MASK, advance
 
 DEFAULT_MSS = 536
-"""What a peer that sends no MSS option takes (RFC 9293 section 3.7.1)."""
+"""What a peer that sends no MSS option takes (RFC 9293 section 3.7.1), or one that says 0."""
+SMALLEST_MSS = 48
+"""Less than this in a peer's option would only serve to make us send many small segments."""
 
 
 @kernel
@@ -58,8 +60,8 @@ def take_syn(conn, seg, limits):
     conn.rcv_nxt = advance(seq, 1)
     conn.snd_wnd = i64(seg.wnd)
     conn.snd_wl1 = seq
-    theirs = i64(seg.mss) if i64(seg.opts) & OPT_MSS else DEFAULT_MSS
-    conn.mss = max(min(theirs, i64(limits.mss)), 1)
+    theirs = i64(seg.mss) if i64(seg.opts) & OPT_MSS else 0
+    conn.mss = min(max(theirs, SMALLEST_MSS) if theirs else DEFAULT_MSS, i64(limits.mss))
 
 
 @kernel

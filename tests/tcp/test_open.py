@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.tcp.builders import IRS, ISS, LOCAL, MSS, PEER, START, Endpoint, Sent, at, bits, ours, sent_of, theirs
 
 from tcp.connection import CLIENT, SYN_RECEIVED
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DUPLICATE, EV_ESTABLISHED, EV_RESET, EV_RST_DUE, EV_SYN, EV_UNACCEPTABLE
-from tcp.open import DEFAULT_MSS, listen
+from tcp.open import DEFAULT_MSS, accept, listen
 from tcp.reset import reset_for
+from tcp.segment import OPT_MSS
+from tests.tcp.builders import IRS, ISS, LOCAL, MSS, PEER, START, Endpoint, Sent, at, bits, ours, sent_of, theirs
 
 
 def test_closed_connect() -> None:
@@ -36,9 +37,16 @@ def test_syn_sent_synack() -> None:
     assert endpoint.cold_is_untouched
 
 
-def test_syn_sent_synack_without_mss() -> None:
-    endpoint = at("SYN_SENT")
-    endpoint.gets("SA", theirs(0), ours(1))
+@pytest.mark.parametrize(("option", "mss"), [(0, DEFAULT_MSS), (1, 48), (48, 48), (900, 900), (65535, MSS)])
+def test_listen_mss(option: int, mss: int) -> None:
+    assert Endpoint().accept(mss=option).conn.mss == mss
+
+
+def test_listen_mss_of_zero() -> None:
+    endpoint = Endpoint()
+    endpoint._fill("S", IRS, 0, 0, 65535, 0)
+    endpoint.segment.opts = OPT_MSS
+    accept(endpoint.conn, endpoint.segment, endpoint.limits.record, *LOCAL, *PEER, 0, ISS)
     assert endpoint.conn.mss == DEFAULT_MSS
 
 

@@ -48,7 +48,16 @@ def dropped_with_ack(endpoint: Endpoint, state: str, before: dict[str, int]) -> 
 @pytest.mark.parametrize("state", SYNCHRONIZED)
 @pytest.mark.parametrize(
     ("offset", "payload", "flags"),
-    [(-1, 0, "A"), (-1, 1, "A"), (-10, 10, "PA"), (-70000, 5, "A"), (65535, 0, "A"), (65535, 10, "PA"), (100000, 1, "A"), (-1, 0, "")],
+    [
+        (-1, 0, "A"),
+        (-1, 1, "A"),
+        (-10, 10, "PA"),
+        (-70000, 5, "A"),
+        (65535, 0, "A"),
+        (65535, 10, "PA"),
+        (100000, 1, "A"),
+        (-1, 0, ""),
+    ],
 )
 def test_outside_the_window(state: str, offset: int, payload: int, flags: str) -> None:
     endpoint = at(state)
