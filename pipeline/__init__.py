@@ -1,6 +1,6 @@
 """Build packet pipelines from operators and run them, one compiled poll loop per core.
 
-    from pipeline import NEXT, DROP, GroupBy, Pipeline, Run, operator
+from pipeline import NEXT, DROP, GroupBy, Pipeline, Run, operator
 """
 
 from pipeline.core import Core

@@ -6,9 +6,13 @@ source and of every function and constant reachable from its kernels: an edit an
 
 from __future__ import annotations
 
+import atexit
+import enum
+import functools
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import types
@@ -21,19 +25,31 @@ import numpy as np
 
 from dpdk_io.jit import BOUNDSCHECK
 
+_PRIMITIVES = ("dpdk_io.jit", "dpdk_io.memory")
+"""Modules that are part of every kernel."""
+
 
 def cache_directory() -> Path:
     """The user's own cache directory (TE_APPS_CACHE, XDG_CACHE_HOME/te-apps, ~/.cache/te-apps), mode 0700; a temporary one when
-    that cannot be written or belongs to somebody else: what lies there is executed."""
+    that cannot be written, or when somebody else can write there: what lies there is executed."""
     named = os.environ.get("TE_APPS_CACHE")
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     path = Path(named or os.path.join(base, "te-apps"))
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        owned = path.stat().st_uid == os.geteuid()
+        status = path.stat()
+        ours = status.st_uid == os.geteuid() and status.st_mode & 0o022 == 0
     except OSError:
-        owned = False
-    return path if owned and os.access(path, os.W_OK) else Path(tempfile.mkdtemp(prefix="te-apps-"))
+        ours = False
+    return path if ours and os.access(path, os.W_OK) else _temporary_directory()
+
+
+@functools.cache
+def _temporary_directory() -> Path:
+    """One for this process, removed at its end."""
+    path = tempfile.mkdtemp(prefix="te-apps-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
 
 
 def digest(source: str, functions: list[Any]) -> str:
@@ -49,25 +65,47 @@ def digest(source: str, functions: list[Any]) -> str:
 def _describe(value: Any, seen: set[int]) -> Iterator[str]:
     """A line for every piece of code and every constant reachable from *value*."""
     value = _plain(value)
-    if isinstance(value, types.FunctionType):
+    if getattr(value, "__module__", None) in _PRIMITIVES:
+        yield f"{value.__qualname__} {_file_digest(value.__module__)}"
+    elif isinstance(value, types.FunctionType):
         if id(value) not in seen:
             seen.add(id(value))
             yield from _describe_function(value, seen)
-    elif isinstance(value, int | float | str | bytes | bool | type(None)):
+    elif isinstance(value, type) and issubclass(value, enum.Enum):
+        yield repr([(member.name, member.value) for member in value])
+    elif isinstance(value, int | float | complex | str | bytes | type(None) | np.generic):
         yield repr(value)
-    elif isinstance(value, tuple | list | frozenset):
+    elif isinstance(value, tuple | list):
         for item in value:
             yield from _describe(item, seen)
-    elif isinstance(value, np.dtype):
-        yield repr((value.str, value.fields))
-    elif isinstance(value, numba.types.ExternalFunction):
-        yield f"{value.symbol}{value.sig}"
+    elif isinstance(value, frozenset):
+        yield from sorted(repr(item) for item in value)
     else:
-        yield getattr(value, "__qualname__", type(value).__qualname__)
+        yield _describe_object(value)
+
+
+def _describe_object(value: Any) -> str:
+    if isinstance(value, np.dtype):
+        return repr((value, value.itemsize, value.fields))
+    if isinstance(value, np.ndarray):
+        return repr((value.dtype, value.shape, value.tobytes()))
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    if isinstance(value, numba.types.ExternalFunction):
+        return f"{value.symbol}{value.sig}"
+    return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+@functools.cache
+def _file_digest(module: str) -> str:
+    """Over the whole file: what it defines differs when JIT is off, and its flags are in every kernel."""
+    path = sys.modules[module].__file__
+    assert path is not None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _plain(value: Any) -> Any:
-    """The Python function behind a dispatcher, an intrinsic or an operator."""
+    """The Python function behind an operator, a dispatcher or an intrinsic."""
     for attribute in ("kernel", "py_func", "_defn"):
         value = getattr(value, attribute, value)
     return value
@@ -77,6 +115,7 @@ def _describe_function(function: types.FunctionType, seen: set[int]) -> Iterator
     yield from _describe_code(function.__code__, function.__globals__, seen)
     for cell in function.__closure__ or ():
         yield from _describe(cell.cell_contents, seen)
+    yield repr((function.__defaults__, function.__kwdefaults__))
 
 
 def _describe_code(code: types.CodeType, names: Mapping[str, Any], seen: set[int]) -> Iterator[str]:
@@ -137,7 +176,5 @@ class Generated:
 def _imported(text: str) -> list[Any]:
     """What the generated source itself imports, besides the operators' kernels."""
     names: dict[str, Any] = {}
-    head = text[: text.index("@entry")]
-    wanted = "\n".join(line for line in head.splitlines() if not line.startswith("from KERNELS"))
-    exec(compile(wanted, "<imports>", "exec"), names)
+    exec(compile(text[: text.index("from KERNELS")], "<imports>", "exec"), names)
     return [value for name, value in sorted(names.items()) if not name.startswith("__")]

@@ -8,99 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pipeline.errors import PipelineError
-from pipeline.operator import Field, Operator, check_arguments, nearest
+from pipeline.fields import Field, field_type, nearest
+from pipeline.operator import Operator, check_arguments
 from pipeline.steps import GroupBy, Stage
-from pipeline.verdicts import NAMES, NEXT
+from pipeline.template import HEAD, RECEIVE, TAIL
+from pipeline.verdicts import KEEP, NAMES, NEXT
 
 _INDENT = "    "
 
-_HEAD = '''"""Pipeline {name!r}, generated: its source is in pipeline/codegen.py."""
-
-from dpdk_io.idle import wait
-from dpdk_io.jit import entry
-from dpdk_io.mbuf import data, data_len, pkt_len
-from dpdk_io.memory import i64, load64, load_acquire, prefetch, rdtsc, record_at, store64
-from {driver} import alloc_bulk, free_bulk, rx_burst, tx_burst
-from pipeline.outbox import (
-    BURST, CORE, SPARE, has_slow, leave, queue_address, queue_count, remove_front, set_queue_count,
-)
-from pipeline.verdicts import DROP, NEXT, TX
-from {kernels} import {imports}
+Written = set[str] | None
+"""The metadata fields that are set where the packets are now; None where none can be."""
 
 
-@entry
-def poll(out, until, slow_after, {parameters}):
-    core = record_at(out, CORE)
-    port, queue, pool = i64(core.port), i64(core.queue), i64(core.pool)
-    burst = i64(core.burst)
-    idle = i64(0)
-    while True:
-        now = rdtsc()
-        if load_acquire(out) != 0 or now >= until or (now >= slow_after and has_slow(out)):
-            return
-        core.turns += 1
-        spare = i64(core.spare_count)
-        if spare < SPARE:
-            core.spare_count = spare + alloc_bulk(pool, i64(core.spare) + spare * 8, SPARE - spare)
-        work = i64(0)
-'''
+class Arm(NamedTuple):
+    """An arm of a GroupBy: the metadata field, the value or "otherwise", and the verdict when it is one instead of steps."""
 
-_RECEIVE = """\
-        n = i64(0)
-        if queue_count(out, TX) < 1024 or i64(core.tx_stalled) > 64:
-            n = rx_burst(port, queue, burst, BURST)
-        core.rx_packets += n
-"""
-
-_TAIL = '''\
-        ready = queue_count(out, TX)
-        if ready > 0:
-            sent = tx_burst(port, queue, queue_address(out, TX), ready)
-            core.tx_packets += sent
-            work += sent
-            if sent == ready:
-                set_queue_count(out, TX, i64(0))
-                core.tx_stalled = 0
-            else:
-                remove_front(out, TX, sent)
-                core.tx_stalled = 0 if sent > 0 else i64(core.tx_stalled) + 1
-        dropped = queue_count(out, DROP)
-        if dropped > 0:
-            free_bulk(pool, queue_address(out, DROP), dropped)
-            set_queue_count(out, DROP, i64(0))
-        if work + n > 0:
-            idle = i64(0)
-            core.busy_cycles += rdtsc() - now
-        else:
-            core.idle_turns += 1
-            idle += 1
-            wait(i64(core.idle_policy), idle, i64(core.idle_after))
-
-
-@entry
-def finish(out, tries):
-    """Send what is queued, trying *tries* times; then free that, every other queue and the spare mbufs."""
-    core = record_at(out, CORE)
-    port, queue, pool = i64(core.port), i64(core.queue), i64(core.pool)
-    for _ in range(tries):
-        ready = queue_count(out, TX)
-        if ready == 0:
-            break
-        sent = tx_burst(port, queue, queue_address(out, TX), ready)
-        core.tx_packets += sent
-        remove_front(out, TX, sent)
-    core.tx_unsent += queue_count(out, TX)
-    for verdict in range(DROP, 8):
-        free_bulk(pool, queue_address(out, verdict), queue_count(out, verdict))
-        set_queue_count(out, verdict, i64(0))
-    free_bulk(pool, i64(core.spare), i64(core.spare_count))
-    core.spare_count = 0
-'''
+    key: str
+    value: str
+    verdict: int = NEXT
 
 
 @dataclass
@@ -108,7 +38,7 @@ class Code:
     """The loop of a pipeline, and what its arguments and counters mean."""
 
     operators: list[Operator] = field(default_factory=list)
-    arms: list[tuple[str, str]] = field(default_factory=list)
+    arms: list[Arm] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
     ticks: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
@@ -122,6 +52,7 @@ class Generator:
         self.code = Code()
         self._stages = 0
         self._resources = tuple(resources)
+        self._has_sources = any(isinstance(s, Operator) and s.kind == "source" for s in steps)
         self._open_loop(first=True)
         self._steps(steps, 3, set(), top=True)
         self._line(3, "core.end += 1")
@@ -148,12 +79,19 @@ class Generator:
         self._line(3, "pkt = data(mbuf)")
         self._line(3, "length = data_len(mbuf)")
         self._line(3, "meta = metas[live]" if first else "meta = metas[i]")
-        if first:
+        if first and self._has_sources:
+            self._line(3, "if i < received:")
+            self._line(4, "core.rx_bytes += pkt_len(mbuf)")
+        elif first:
             self._line(3, "core.rx_bytes += pkt_len(mbuf)")
 
-    def _steps(self, steps: Sequence[Any], depth: int, written: set[str], *, top: bool) -> set[str]:
-        for step in steps:
-            if isinstance(step, Operator):
+    def _steps(self, steps: Sequence[Any], depth: int, written: Written, *, top: bool) -> Written:
+        for step in _sequence(steps):
+            if isinstance(step, Operator) and step.kind != "packet":
+                self._beside(step, top)
+            elif written is None:
+                raise PipelineError(f"no packet reaches {_name(step)}: every arm of the GroupBy before it leaves")
+            elif isinstance(step, Operator):
                 self._operator(step, depth, written)
             elif isinstance(step, GroupBy):
                 written = self._group(step, depth, written)
@@ -165,65 +103,81 @@ class Generator:
                 raise PipelineError(f"{step!r} is no step; steps are operators, GroupBy(...) and Stage()")
         return written
 
+    def _beside(self, step: Operator, top: bool) -> None:
+        """A tick or a source: it runs once a turn, not once a packet."""
+        if not top:
+            raise PipelineError(f"{step.name} stands inside a GroupBy arm; a {step.kind} runs once a turn: move it out")
+        call = self._call(step)
+        if step.kind == "tick":
+            self.code.ticks.append(f"{_INDENT * 2}work += i64({call})")
+        else:
+            self.code.sources.append(f"{_INDENT * 2}n += i64({call})")
+
     def _operator(self, step: Operator, depth: int, written: set[str]) -> None:
-        check_arguments(step, self._resources)
         for name in step.reads:
             if name not in written:
                 raise PipelineError(f"{step.name} reads {name!r}, which nothing upstream writes{nearest(name, written)}")
         self._declare(step.name, step.writes)
         written.update(f[0] for f in step.writes)
         k = len(self.code.operators)
+        self._line(depth, f"v = i64({self._call(step)})")
+        self._line(depth, "if v != NEXT:")
+        self._line(depth + 1, f"left[{k}, v & {len(NAMES) - 1}] += 1")
+        self._line(depth + 1, "leave(out, v, mbuf)")
+        self._line(depth + 1, "continue")
+
+    def _call(self, step: Operator) -> str:
+        """The call of the next operator; its state and counters go by its index."""
+        check_arguments(step, self._resources)
+        k = len(self.code.operators)
         self.code.operators.append(step)
-        given = {"state": f"s{k}[0]", "burst": "burst + n * 8", "room": "BURST - n"}
-        arguments = ", ".join(given.get(a, a) for a in step.arguments)
-        call = f"op{k}_{step.name}({arguments})"
-        if step.kind == "tick":
-            self.code.ticks.append(f"{_INDENT * 2}work += {call}")
-        elif step.kind == "source":
-            self.code.sources.append(f"{_INDENT * 2}n += {call}")
-        else:
-            self._line(depth, f"v = {call}")
-            self._line(depth, "if v != NEXT:")
-            self._line(depth + 1, f"left[{k}, v & {len(NAMES) - 1}] += 1")
-            self._line(depth + 1, "leave(out, v, mbuf)")
-            self._line(depth + 1, "continue")
+        given = {"state": f"s{k}[0]", "burst": "burst + n * 8", "room": "BURST - n", **{r: f"r_{r}" for r in self._resources}}
+        return f"op{k}_{step.name}({', '.join(given.get(a, a) for a in step.arguments)})"
 
     def _declare(self, owner: str, fields: Sequence[Field]) -> None:
-        for name, dtype, *shape in fields:
-            kind = np.dtype((dtype, *shape) if shape else dtype)
+        for declared in fields:
+            name, kind = declared[0], field_type(owner, declared)
             if self.code.meta.setdefault(name, kind) != kind:
                 raise PipelineError(f"{owner} writes {name!r} as {kind}; another operator writes it as {self.code.meta[name]}")
 
-    def _group(self, group: GroupBy, depth: int, written: set[str]) -> set[str]:
-        if group.key not in written:
-            raise PipelineError(f"GroupBy({group.key!r}): nothing upstream writes {group.key!r}{nearest(group.key, written)}")
-        limits = np.iinfo(self.code.meta[group.key]) if self.code.meta[group.key].kind in "iu" else None
-        if limits is None:
-            raise PipelineError(f"GroupBy({group.key!r}): the field is {self.code.meta[group.key]}, not an integer")
+    def _group(self, group: GroupBy, depth: int, written: set[str]) -> Written:
+        self._check_group(group, written)
         word, merged = "if", []
         for value, arm in group.arms.items():
-            if isinstance(value, bool) or not isinstance(value, int) or not limits.min <= value <= limits.max:
-                raise PipelineError(f"GroupBy({group.key!r}): {value!r} is no value of a {self.code.meta[group.key].name}")
-            self._line(depth, f"{word} i64(meta.{group.key}) == {value}:")
+            self._line(depth, f"{word} i64(meta.{group.key}) == {int(value)}:")
             merged.append(self._arm(group.key, str(value), arm, depth + 1, set(written)))
             word = "elif"
-        if group.arms:
-            self._line(depth, "else:")
-        else:
-            self._line(depth, "if True:")
+        self._line(depth, "else:")
         merged.append(self._arm(group.key, "otherwise", group.otherwise, depth + 1, set(written)))
         falling = [m for m in merged if m is not None]
-        return set.intersection(*falling) if falling else written
+        return set.intersection(*falling) if falling else None
 
-    def _arm(self, key: str, value: str, arm: Sequence[Any] | int, depth: int, written: set[str]) -> set[str] | None:
+    def _check_group(self, group: GroupBy, written: set[str]) -> None:
+        name = f"GroupBy({group.key!r})"
+        if group.key not in written:
+            raise PipelineError(f"{name}: nothing upstream writes {group.key!r}{nearest(group.key, written)}")
+        kind = self.code.meta[group.key]
+        if kind.kind not in "iu":
+            raise PipelineError(f"{name}: the field is {kind}, not an integer")
+        if not isinstance(group.arms, Mapping) or not group.arms:
+            raise PipelineError(f"{name} has no arms; write {{value: steps or verdict, ...}}")
+        limits = np.iinfo(kind)
+        for value in group.arms:
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not limits.min <= value <= limits.max:
+                raise PipelineError(f"{name}: {value!r} is no value of a {kind.name}")
+
+    def _arm(self, key: str, value: str, arm: Sequence[Any] | int, depth: int, written: set[str]) -> Written:
         k = len(self.code.arms)
-        self.code.arms.append((key, value))
+        verdict = arm if isinstance(arm, int) else NEXT
+        self.code.arms.append(Arm(key, value, verdict))
         self._line(depth, f"arms[{k}] += 1")
         if not isinstance(arm, int):
             return self._steps(arm, depth, written, top=False)
-        if not NEXT < arm < len(NAMES):
-            raise PipelineError(f"GroupBy({key!r}): {arm} is no verdict")
-        self._line(depth, f"leave(out, i64({arm}), mbuf)")
+        if verdict == NEXT:
+            return written
+        if not NEXT < verdict < len(NAMES) or verdict == KEEP:
+            raise PipelineError(f"GroupBy({key!r}): {arm} is no verdict for an arm; use DROP, TX, SLOW, USER0, USER1 or USER2")
+        self._line(depth, f"leave(out, i64({verdict}), mbuf)")
         self._line(depth, "continue")
         return None
 
@@ -231,22 +185,34 @@ class Generator:
         """The module's text, for devices whose compiled calls are in *driver* and operators' kernels in *kernels*."""
         code = self.code
         states = [f"s{k}" for k, o in enumerate(code.operators) if o.state_dtype is not None]
-        parameters = ", ".join(["metas", "left", "arms", *states, *self._resources])
-        imports = ", ".join(f"op{k}_{o.name}" for k, o in enumerate(code.operators))
-        head = _HEAD.format(name=name, driver=driver, kernels=kernels, imports=imports, parameters=parameters)
-        body = [*code.ticks, _RECEIVE.rstrip("\n"), *code.sources, *code.packets, _TAIL]
+        parameters = ", ".join(["metas", "left", "arms", *states, *(f"r_{r}" for r in self._resources)])
+        imports = "\n".join(f"{_INDENT}{name}," for name in kernel_names(code.operators))
+        head = HEAD.format(name=name, driver=driver, kernels=kernels, imports=imports, parameters=parameters)
+        sources = [f"{_INDENT * 2}received = n", *code.sources] if code.sources else []
+        body = [*code.ticks, RECEIVE.rstrip("\n"), *sources, *code.packets, TAIL]
         return head + "\n".join(body)
 
 
+def kernel_names(operators: Sequence[Operator]) -> list[str]:
+    """What the generated source calls the operators' kernels."""
+    return [f"op{k}_{o.name}" for k, o in enumerate(operators)]
+
+
+def _sequence(steps: Any) -> Sequence[Any]:
+    if isinstance(steps, Sequence) and not isinstance(steps, str):
+        return steps
+    raise PipelineError(f"{_name(steps)} is no list of steps; write [{_name(steps)}]")
+
+
+def _name(step: Any) -> str:
+    return getattr(step, "name", str(step))
+
+
 def meta_dtype(fields: Mapping[str, Any]) -> np.dtype:
-    """The dtype of one packet's metadata: the union of what the operators write, padded to whole 64-byte lines when larger than one."""
+    """The dtype of one packet's metadata: what the operators write, in whole cache lines when larger than half of one."""
     dtype = np.dtype(list(fields.items()) or [("nothing", "u1")], align=True)
-    size = dtype.itemsize if dtype.itemsize <= 64 else -(-dtype.itemsize // 64) * 64
-    return np.dtype(
-        {
-            "names": dtype.names,
-            "formats": [dtype.fields[n][0] for n in dtype.names],  # type: ignore[index,union-attr]
-            "offsets": [dtype.fields[n][1] for n in dtype.names],  # type: ignore[index,union-attr]
-            "itemsize": max(size, 64) if dtype.itemsize > 32 else size,
-        }
-    )
+    if dtype.itemsize <= 32:
+        return dtype
+    offsets = [dtype.fields[name][1] for name in fields]  # type: ignore[index]
+    lines = -(-dtype.itemsize // 64)
+    return np.dtype({"names": list(fields), "formats": list(fields.values()), "offsets": offsets, "itemsize": lines * 64})

@@ -17,7 +17,7 @@ def draw(name: str, steps: Sequence[Any]) -> str:
     lines = [name]
     lines += [f"  each turn: {_describe(o)}" for o in beside if o.kind == "tick"]
     lines += ["  receive: port"] + [f"  receive: {_describe(o)}" for o in beside if o.kind == "source"]
-    lines += [f"  {line}" for line in _steps([s for s in steps if s not in beside])]
+    lines += [f"  {line}" for line in _steps([s for s in steps if not isinstance(s, Operator) or s.kind == "packet"])]
     return "\n".join([*lines, "  send, free"])
 
 

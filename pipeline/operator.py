@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -22,18 +21,19 @@ import numpy as np
 from dpdk_io.jit import kernel as compile_kernel
 from dpdk_io.memory import aligned
 from pipeline.errors import PipelineError
+from pipeline.fields import Field, check_fields, check_returns, check_use, nearest
 
 PACKET_ARGUMENTS = ("pkt", "length", "mbuf", "meta")
 CORE_ARGUMENTS = ("state", "now", "out")
 SOURCE_ARGUMENTS = ("burst", "room")
 
-_ARGUMENTS = {
+_ARGUMENTS_OF = {
     "packet": (*PACKET_ARGUMENTS, *CORE_ARGUMENTS),
     "tick": CORE_ARGUMENTS,
     "source": (*SOURCE_ARGUMENTS, *CORE_ARGUMENTS),
 }
-
-Field = tuple[str, Any] | tuple[str, Any, Any]
+ARGUMENTS = (*PACKET_ARGUMENTS, *SOURCE_ARGUMENTS, *CORE_ARGUMENTS)
+"""Names that no resource may have."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ class Operator:
             raise PipelineError(f"{self.name}: unknown parameter {name!r}{nearest(name, self.params)}")
         dtype = np.dtype(self.params[name][0])
         try:
-            fits = np.array(value, dtype) == np.array(value)
+            fits = not isinstance(value, str | bytes) and np.array_equal(np.array(value, dtype), np.array(value))
         except (OverflowError, TypeError, ValueError):
             fits = False
-        if not np.all(fits):
+        if not fits:
             raise PipelineError(f"{self.name}: {name}={value!r} does not fit {dtype.name}")
 
     @property
@@ -85,10 +85,15 @@ class Operator:
         return tuple(inspect.signature(self.function).parameters)
 
     @property
+    def state_fields(self) -> tuple[Field, ...]:
+        """State, drop counters and params: the fields of the operator's record."""
+        parameters = ((name, dtype) for name, (dtype, _) in self.params.items())
+        return (*self.state, *((name, "i8") for name in self.drops), *parameters)
+
+    @property
     def state_dtype(self) -> np.dtype | None:
         """The dtype of the operator's record on each core: state fields, then params; None when it has neither."""
-        fields = [*self.state, *((name, "i8") for name in self.drops), *((name, dtype) for name, (dtype, _) in self.params.items())]
-        return np.dtype(fields, align=True) if fields else None
+        return np.dtype(list(self.state_fields), align=True) if self.state_fields else None
 
     def new_state(self) -> np.recarray | None:
         """One record of `state_dtype` on a cache line of its own, params at their values, the rest zero."""
@@ -101,33 +106,38 @@ class Operator:
         return state
 
 
-def nearest(word: str, words: Any) -> str:
-    """The end of an error message: the word that was probably meant, or all there are."""
-    close = get_close_matches(word, list(words), 1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there are {', '.join(sorted(words))}" if words else "; it takes none"
-
-
 def _declare(
     kind: str, function: Callable[..., Any], state: Sequence[Field], params: Mapping[str, tuple[Any, Any]],
     reads: Sequence[str], writes: Sequence[Field], drops: Sequence[str],
 ) -> Operator:  # fmt: skip
     name = function.__name__
-    for declared in (*(f[0] for f in state), *params, *drops, *(f[0] for f in writes)):
-        if hasattr(np.record, declared):
-            raise PipelineError(f"{name}: field {declared!r} is an attribute of numpy records; choose another name")
     doc = (inspect.getdoc(function) or "").strip().splitlines()
     if not doc:
         raise PipelineError(f"{name}: an operator needs a docstring; its first line is its help")
+    if kind != "packet" and (reads or writes):
+        raise PipelineError(f"{name}: a {kind} has no packet, and reads and writes no metadata")
+    for parameter, declared in (params or {}).items():
+        if not isinstance(declared, tuple) or len(declared) != 2:
+            raise PipelineError(f"{name}: parameter {parameter!r} is declared as {declared!r}; write (dtype, default)")
+    check_fields(name, writes)
     made = Operator(
         name, doc[0], kind, compile_kernel(function), tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops)
     )
-    if "state" in made.arguments and made.state_dtype is None:
-        raise PipelineError(f"{name}: names 'state' but declares neither state nor params nor drops")
+    _check_record(made)
+    check_returns(name, function)
+    check_use(name, function, "meta", {*reads, *(f[0] for f in writes)}, {f[0] for f in writes})
+    return made
+
+
+def _check_record(made: Operator) -> None:
+    """The operator's own record can be made, and holds what its kernel uses of it."""
+    check_fields(made.name, made.state_fields)
+    if "state" in made.arguments and not made.state_fields:
+        raise PipelineError(f"{made.name}: names 'state' but declares neither state nor params nor drops")
     for parameter, (_, default) in made.params.items():
         made._check_param(parameter, default)
-    return made
+    names = {field[0] for field in made.state_fields}
+    check_use(made.name, made.function, "state", names, names)
 
 
 def _decorator(kind: str) -> Callable[..., Any]:
@@ -173,7 +183,13 @@ now, out and resources.
 
 def check_arguments(step: Operator, resources: Any) -> None:
     """PipelineError when the operator's kernel names an argument that nobody provides."""
-    known = (*_ARGUMENTS[step.kind], *resources)
+    known = (*_ARGUMENTS_OF[step.kind], *resources)
     for argument in step.arguments:
         if argument not in known:
-            raise PipelineError(f"{step.name}: no such argument {argument!r}; there are {', '.join(known)}")
+            raise PipelineError(f"{step.name}: no such argument {argument!r}{_meant(argument, known)}")
+
+
+def _meant(argument: str, known: Sequence[str]) -> str:
+    """The nearest of *known*, and all of them in their order."""
+    close = nearest(argument, known)
+    return close if close.endswith("?") else f"; there are {', '.join(known)}"

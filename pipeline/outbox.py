@@ -15,6 +15,8 @@ BURST = 32
 """Packets received at a time."""
 QUEUE = 2048
 """Packets a verdict queue holds."""
+QUEUES = len(NAMES)
+"""A queue for each verdict; those of NEXT and KEEP stay empty."""
 SPARE = 64
 """Mbufs ready to be taken at the start of every turn; one turn may take as many."""
 
@@ -28,10 +30,11 @@ CORE = np.dtype(
         ("queues", "i8"),
         ("spare", "i8"),
         ("spare_count", "i8"),
-        ("queued", "i8", (len(NAMES),)),
+        ("queued", "i8", (QUEUES,)),
         ("idle_policy", "i8"),
         ("idle_after", "i8"),
         ("tx_stalled", "i8"),
+        ("rx_last", "i8"),
         ("rx_packets", "i8"),
         ("rx_bytes", "i8"),
         ("tx_packets", "i8"),
@@ -40,6 +43,8 @@ CORE = np.dtype(
         ("no_mbuf", "i8"),
         ("bad_verdict", "i8"),
         ("end", "i8"),
+        ("unhandled", "i8"),
+        ("too_long", "i8"),
         ("tx_unsent", "i8"),
         ("turns", "i8"),
         ("idle_turns", "i8"),
@@ -49,9 +54,10 @@ CORE = np.dtype(
 )
 """`stop` is first: the control thread sets it while the loop runs."""
 
-DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "tx_unsent")
+DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "unhandled", "too_long", "tx_unsent")
 """The counters of CORE that count lost packets: tx queue full, slow or user queue full, no mbuf to emit with, a verdict that does
-not exist, nobody's packet at the end of the pipeline, not accepted by the port when the run ended."""
+not exist, nobody's packet at the end of the pipeline, left for Python without a callback for the verdict, from outside and too
+long for an mbuf, not accepted by the port when the run ended."""
 
 _QUEUED = CORE.fields["queued"][1]  # type: ignore[index]
 
@@ -81,7 +87,7 @@ def leave(out, verdict, mbuf):
     if verdict == KEEP:
         return
     core = record_at(out, CORE)
-    if verdict < DROP or verdict >= len(NAMES):
+    if verdict < DROP or verdict >= QUEUES:
         core.bad_verdict += 1
         verdict = i64(DROP)
     count = load64(out + _QUEUED + verdict * 8)
@@ -124,7 +130,7 @@ def set_queue_count(out, verdict, count):
 def has_slow(out):
     """Are there packets for Python?"""
     waiting = i64(0)
-    for verdict in range(SLOW, len(NAMES)):
+    for verdict in range(SLOW, QUEUES):
         waiting += load64(out + _QUEUED + verdict * 8)
     return waiting != 0
 

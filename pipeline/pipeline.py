@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dpdk_io.jit import kernel
 from pipeline.cache import Generated
-from pipeline.codegen import Code, Generator, meta_dtype
+from pipeline.codegen import Code, Generator, kernel_names, meta_dtype
 from pipeline.errors import PipelineError
 from pipeline.graph import draw
-from pipeline.operator import _ARGUMENTS, Operator
+from pipeline.operator import ARGUMENTS, Operator
 
 Resource = Callable[[int], Any] | np.ndarray | int
 
@@ -20,22 +19,23 @@ Resource = Callable[[int], Any] | np.ndarray | int
 class Pipeline:
     """Operators in order, compiled into one poll loop when a core runs it.
 
-    name: an identifier; steps: operators, GroupBy, Stage; resources: name -> what kernels get under that name: a numpy array or an
-    int shared by all cores, or a function of the core's index that makes each core its own.
+    name: an identifier; steps: operators, GroupBy, Stage; resources: name -> what kernels get under that name: a numpy array or
+    an int shared by all cores, or a function of the core's index that makes each core its own.
     Raises PipelineError for anything that does not fit together.
     """
 
     def __init__(self, name: str, steps: Sequence[Any], resources: Mapping[str, Resource] | None = None) -> None:
-        if not name.isidentifier():
+        if not isinstance(name, str) or not name.isidentifier():
             raise PipelineError(f"pipeline name {name!r}: use letters, digits and _")
         self.name = name
-        self.steps = tuple(steps)
         self.resources = dict(resources or {})
-        taken = {a for arguments in _ARGUMENTS.values() for a in arguments} | {"metas", "left", "arms", "core"}
         for resource in self.resources:
-            if resource in taken or not resource.isidentifier():
-                raise PipelineError(f"{name}: resource {resource!r} needs another name")
-        self._generator = Generator(self.steps, self.resources)
+            if resource in ARGUMENTS or not resource.isidentifier():
+                raise PipelineError(f"{name}: resource {resource!r} needs another name; {', '.join(ARGUMENTS)} are taken")
+        if not steps:
+            raise PipelineError(f"{name}: a pipeline without steps; give it at least one operator")
+        self._generator = Generator(steps, self.resources)
+        self.steps = tuple(steps)
         self.meta_dtype = meta_dtype(self.code.meta)
 
     @property
@@ -50,9 +50,7 @@ class Pipeline:
 
     def generated(self, driver: str = "dpdk_io.loopback") -> Generated:
         """The module for devices whose compiled calls are in *driver*."""
-        kernels = {f"op{k}_{o.name}": o.kernel for k, o in enumerate(self.operators)}
-        if not kernels:
-            kernels = {"_nothing": _nothing}
+        kernels = dict(zip(kernel_names(self.operators), (o.kernel for o in self.operators), strict=True))
         return Generated(self.name, self._generator.source(self.name, driver, "KERNELS"), kernels)
 
     def source(self, driver: str = "dpdk_io.loopback") -> str:
@@ -65,8 +63,3 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}, {len(self.operators)} operators)"
-
-
-@kernel
-def _nothing():
-    return 0

@@ -54,7 +54,14 @@ class Run:
             thread = threading.Thread(target=self._poll, args=(processor, cores), name=f"poll-{processor}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._ready.wait()
+        try:
+            self._ready.wait()
+        except threading.BrokenBarrierError:
+            self.stop()
+        except BaseException:
+            self._ready.abort()
+            self._stop_loops()
+            raise
 
     def _poll(self, processor: int, cores: Sequence[Core]) -> None:
         slice_seconds = _SLICE if len(cores) == 1 else _SHARED_SLICE
@@ -65,6 +72,8 @@ class Run:
                 while not self._stopping.is_set():
                     for core in cores:
                         core.poll(slice_seconds)
+        except threading.BrokenBarrierError:
+            self._stop_loops()
         except BaseException as error:
             self._failed.append(error)
             self._ready.abort()
@@ -76,12 +85,15 @@ class Run:
             core.stop()
 
     def stop(self) -> None:
-        """Stop every thread, then send or free what they still hold. Raises what went wrong in one of them."""
+        """Stop every thread, then send or free what they still hold. Raises what went wrong in one of them. Stopping twice is
+        harmless."""
         self._stop_loops()
-        for thread in self._threads:
+        threads, self._threads = self._threads, []
+        for thread in threads:
             thread.join()
-        for core in self.cores:
-            core.finish()
+        if threads:
+            for core in self.cores:
+                core.finish()
         if self._failed:
             raise self._failed[0]
 

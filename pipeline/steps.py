@@ -11,7 +11,7 @@ from pipeline.operator import Operator
 
 @dataclass(frozen=True)
 class GroupBy:
-    """Send each packet down the arm that its metadata field *key* selects; arms are lists of steps, or a verdict, and merge after.
+    """Send each packet down the arm that its metadata field *key* selects; an arm is steps or a verdict. Arms merge after.
 
     Packets of no arm take `otherwise`: steps, or a verdict; by default they go on after the arms.
     """
