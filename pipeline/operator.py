@@ -108,15 +108,13 @@ class Operator:
 
 def _declare(
     kind: str, function: Callable[..., Any], state: Sequence[Field], params: Mapping[str, tuple[Any, Any]],
-    reads: Sequence[str], writes: Sequence[Field], drops: Sequence[str],
+    drops: Sequence[str], reads: Sequence[str] = (), writes: Sequence[Field] = (),
 ) -> Operator:  # fmt: skip
     name = function.__name__
     doc = (inspect.getdoc(function) or "").strip().splitlines()
     if not doc:
         raise PipelineError(f"{name}: an operator needs a docstring; its first line is its help")
-    if kind != "packet" and (reads or writes):
-        raise PipelineError(f"{name}: a {kind} has no packet, and reads and writes no metadata")
-    for parameter, declared in (params or {}).items():
+    for parameter, declared in params.items():
         if not isinstance(declared, tuple) or len(declared) != 2:
             raise PipelineError(f"{name}: parameter {parameter!r} is declared as {declared!r}; write (dtype, default)")
     check_fields(name, writes)
@@ -140,45 +138,49 @@ def _check_record(made: Operator) -> None:
     check_use(made.name, made.function, "state", names, names)
 
 
-def _decorator(kind: str) -> Callable[..., Any]:
-    def declare(
-        function: Callable[..., Any] | None = None,
-        *,
-        state: Sequence[Field] = (),
-        params: Mapping[str, tuple[Any, Any]] | None = None,
-        reads: Sequence[str] = (),
-        writes: Sequence[Field] = (),
-        drops: Sequence[str] = (),
-    ) -> Any:
-        if function is not None:
-            return _declare(kind, function, state, params or {}, reads, writes, drops)
-        return lambda decorated: _declare(kind, decorated, state, params or {}, reads, writes, drops)
-
-    return declare
+def _decorate(function: Callable[..., Any] | None, kind: str, **declared: Any) -> Any:
+    if function is not None:
+        return _declare(kind, function, **declared)
+    return lambda decorated: _declare(kind, decorated, **declared)
 
 
-operator = _decorator("packet")
-"""Declare a function of one packet that returns a verdict.
+def operator(
+    function: Callable[..., Any] | None = None, *, state: Sequence[Field] = (),
+    params: Mapping[str, tuple[Any, Any]] | None = None, reads: Sequence[str] = (), writes: Sequence[Field] = (),
+    drops: Sequence[str] = (),
+) -> Any:  # fmt: skip
+    """Declare a function of one packet that returns a verdict.
 
-state: fields (name, dtype) of the operator's own record on each core; params: name -> (dtype, default), in the same record;
-reads: metadata fields it needs; writes: metadata fields (name, dtype) it sets; drops: names of state fields that count why it
-dropped a packet, and reach the run's result as `operator.name`. The function names what it wants of pkt, length,
-mbuf, meta, state, now, out and the pipeline's resources. PipelineError for a declaration that cannot work.
-"""
+    state: fields (name, dtype) of the operator's own record on each core; params: name -> (dtype, default), in the same record;
+    reads: metadata fields it needs; writes: metadata fields (name, dtype) it sets; drops: names of state fields that count why it
+    dropped a packet, and reach the run's result as `operator.name`. The function names what it wants of pkt, length,
+    mbuf, meta, state, now, out and the pipeline's resources. PipelineError for a declaration that cannot work.
+    """
+    return _decorate(function, "packet", state=state, params=params or {}, reads=reads, writes=writes, drops=drops)
 
-tick = _decorator("tick")
-"""Declare a function that runs once per turn of the poll loop, before packets are received.
 
-It may emit packets (`take` and `send` of `out`) and returns how much it did; 0 lets an idle core rest. Arguments: state, now,
-out and resources.
-"""
+def tick(
+    function: Callable[..., Any] | None = None, *, state: Sequence[Field] = (),
+    params: Mapping[str, tuple[Any, Any]] | None = None, drops: Sequence[str] = (),
+) -> Any:  # fmt: skip
+    """Declare a function that runs once per turn of the poll loop, before packets are received.
 
-source = _decorator("source")
-"""Declare a function that brings packets into the pipeline beside those received from the port.
+    It may emit packets (`take` and `send` of `out`) and returns how much it did; 0 lets an idle core rest. Arguments: state, now,
+    out and resources.
+    """
+    return _decorate(function, "tick", state=state, params=params or {}, drops=drops)
 
-It writes up to `room` mbuf addresses to the 64-bit words from `burst` on and returns how many. Arguments: burst, room, state,
-now, out and resources.
-"""
+
+def source(
+    function: Callable[..., Any] | None = None, *, state: Sequence[Field] = (),
+    params: Mapping[str, tuple[Any, Any]] | None = None, drops: Sequence[str] = (),
+) -> Any:  # fmt: skip
+    """Declare a function that brings packets into the pipeline beside those received from the port.
+
+    It writes up to `room` mbuf addresses to the 64-bit words from `burst` on and returns how many; `room` is what the port has
+    left of the burst. Arguments: burst, room, state, now, out and resources.
+    """
+    return _decorate(function, "source", state=state, params=params or {}, drops=drops)
 
 
 def check_arguments(step: Operator, resources: Any) -> None:
