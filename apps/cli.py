@@ -156,9 +156,8 @@ def show(
 @app.command()
 def doctor(json: o.Json = False) -> None:
     """Say what works on this machine, and how to mend what does not."""
-    from dpdk_io.probe import checks
-
     from apps.report import doctor_text
+    from dpdk_io.probe import checks
 
     found = checks()
     if json:

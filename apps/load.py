@@ -44,7 +44,9 @@ def load_traffic(path: Path | None, options: Options, maps: Sequence[str] = ()) 
     if legacy and inside and given.pop("kernel_side", None):
         warnings.append(f"{places['kernel_side']}: no tap is made: {run.devices[0]} leads nowhere the kernel could be")
     if inside and "kernel_side" in given:
-        raise ConfigError(f"{places['kernel_side']}: {run.devices[0]} leads nowhere the kernel could be; leave it out, or use a tap")
+        raise ConfigError(
+            f"{places['kernel_side']}: {run.devices[0]} leads nowhere the kernel could be; leave it out, or use a tap"
+        )
     config = _traffic(given, places, inside)
     check_traffic(config, places)
     return config, warnings

@@ -86,7 +86,7 @@ def _latency(total: Share) -> str:
 def _remarks(result: Result, total: Share) -> str:
     lines = []
     if total.shortfall:
-        lines.append(f"The schedule was not kept: {number(total.shortfall)} connections started late or not at all.")
+        lines.append(f"The schedule was not kept: {number(total.shortfall)} connections started late or never.")
     if total.unexpected:
         lines.append(f"{number(total.unexpected)} responses did not start as expected, {number(total.expected)} did.")
     return "\n".join(lines)

@@ -43,6 +43,11 @@ def add_up(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return total
 
 
+def plain(counts: Mapping[str, Any]) -> dict[str, int]:
+    """*counts* with ints of Python's own."""
+    return {name: int(value) for name, value in counts.items()}
+
+
 @dataclass
 class Connections:
     """How many connections of one role came how far."""
@@ -58,7 +63,7 @@ class Connections:
     """The most that were open at once on one core."""
 
     def to_json(self) -> dict[str, int]:
-        return dict(vars(self))
+        return plain(vars(self))
 
     @classmethod
     def total(cls, parts: Iterable[Connections]) -> Connections:
@@ -96,7 +101,7 @@ class Interval:
     completed: int
 
     def to_json(self) -> dict[str, Any]:
-        return {"t": round(self.t, 3), "started": self.started, "completed": self.completed}
+        return {"t": round(float(self.t), 3), "started": int(self.started), "completed": int(self.completed)}
 
 
 @dataclass
@@ -140,16 +145,16 @@ class Share:
     def to_json(self) -> dict[str, Any]:
         """The keys that one core and the whole run have in common."""
         return {
-            "elapsed_s": round(self.elapsed_s, 6),
-            "cps": round(self.cps, 1),
-            "pps": round(self.pps, 1),
+            "elapsed_s": round(float(self.elapsed_s), 6),
+            "cps": round(float(self.cps), 1),
+            "pps": round(float(self.pps), 1),
             "packets": {"received": int(self.packets_received), "sent": int(self.packets_sent)},
             "connections": self.connections.to_json(),
             "roles": {"client": self.client.connections.to_json(), "server": self.server.connections.to_json()},
-            "client": self.client.counters,
-            "server": self.server.counters,
-            "release_causes": {"client": self.client.causes, "server": self.server.causes},
-            "drops": self.drops,
+            "client": plain(self.client.counters),
+            "server": plain(self.server.counters),
+            "release_causes": {"client": plain(self.client.causes), "server": plain(self.server.causes)},
+            "drops": plain(self.drops),
             "latency_us": {"connect": latency(self.connect), "lifetime": latency(self.lifetime)},
             "responses": {"expected": int(self.expected), "unexpected": int(self.unexpected)},
             "shortfall": int(self.shortfall),
@@ -244,6 +249,6 @@ class Result:
             "wanted": self.wanted,
             "asked_cps": self.asked_cps,
             **self.total.to_json(),
-            "ports": self.ports,
+            "ports": {port: plain(counts) for port, counts in self.ports.items()},
             "pipelines": [core.to_json() for core in self.cores],
         }
