@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dpdk_io.memory import be16, be32, copy, i64, put_be16, put_be32
 from operators import wire
-from operators.frame import get_mac, put_mac
+from operators.edit import get_mac, put_mac
 from operators.parse import ARP
 from pipeline import NEXT, TX, operator
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dpdk_io.memory import be16, i64, load8
 from operators import wire
-from operators.frame import replace16, set_ttl, swap32, swap_macs
+from operators.edit import replace16, set_ttl, swap32, swap_macs
 from operators.parse import ICMP
 from pipeline import DROP, NEXT, TX, operator
 from tcp.checksum import ip_checksum

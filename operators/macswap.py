@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operators import wire
-from operators.frame import swap_macs
+from operators.edit import swap_macs
 from pipeline import DROP, TX, operator
 
 

@@ -32,6 +32,14 @@ def get_mac(address):
 
 
 @kernel
+def swap16(one, other):
+    """Exchange two 16-bit words."""
+    word = load16(one)
+    store16(one, load16(other))
+    store16(other, word)
+
+
+@kernel
 def swap32(one, other):
     """Exchange two 32-bit words."""
     word = load32(one)
