@@ -33,8 +33,27 @@ _CTYPES: dict[str, Any] = {
 
 
 def kernel(fn: Callable[..., Any]) -> Any:
-    """Compile *fn* for use inside other compiled code."""
-    return numba.njit(**_FLAGS)(fn)
+    """Compile *fn* for use inside other compiled code; it can be called from Python too.
+
+    Compiled callers get a version without the wrappers that calls from Python need, and with int64 for every integer argument:
+    numba would otherwise make one version per literal and per width. Both halve the time a pipeline takes to compile.
+    """
+    outer = numba.njit(**_FLAGS)(fn)
+    if not JIT:
+        return outer
+    inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)(fn)
+
+    def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
+        return inner.get_call_template(tuple(map(_widened, args)), {name: _widened(kind) for name, kind in kws.items()})
+
+    outer.get_call_template = get_call_template
+    outer.get_overload = inner.get_overload
+    return outer
+
+
+def _widened(kind: Any) -> Any:
+    kind = types.unliteral(kind)
+    return types.int64 if isinstance(kind, types.Integer) else kind
 
 
 def entry(fn: Callable[..., Any]) -> Any:

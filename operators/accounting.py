@@ -1,0 +1,212 @@
+"""Exact counters: each event of a connection is counted once, whatever is lost, repeated or combined on the way."""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64, load64, record_at, store64
+from operators.engine import (
+    APP_ACTIVE, APP_ESTABLISHED, APP_FIN_ACKED, APP_FIN_SEEN, APP_FINISHED, APP_HANDSHAKE_ACKED, APP_MISMATCH, ATTEMPTED,
+    BYTES_RECEIVED, BYTES_SENT, CAUSE_UNKNOWN, COMPLETED, ESTABLISHED_COUNT, EXPECTED, FAILED, MAX_OPEN, NOT_EXPECTED, OPEN,
+    RECORD, RECORDS_LOST, RECV_ACK, RECV_ACK4FIN, RECV_FIN, RECV_FIN_PSSV, RECV_PAYLOAD, RECV_RST, RECV_SYN_ACK, RECV_SYN_ACK2,
+    RETRANSMISSIONS, SENT_ACK, SENT_ACK4FIN, SENT_FIN, SENT_FIN_PSSV, SENT_PAYLOAD, SENT_RST, SENT_SYN, SENT_SYN_ACK,
+    SENT_SYN_ACK2, UNEXPECTED, bump, peek,
+)  # fmt: skip
+from pipeline.histogram import bucket
+from tcp.connection import CLIENT, CLOSE_WAIT
+from tcp.events import (
+    EV_CHALLENGE, EV_DATA, EV_DUPLICATE, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_OUT_OF_ORDER, EV_RESET, EV_RST_DUE,
+    EV_UNACCEPTABLE,
+)  # fmt: skip
+from tcp.segment import ACK, FIN, RST, SYN
+
+_ODD = EV_UNACCEPTABLE | EV_DUPLICATE | EV_OUT_OF_ORDER | EV_CHALLENGE | EV_RST_DUE
+_MEANT = EV_ESTABLISHED | EV_FIN_ACKED | EV_FIN | EV_DATA | EV_RESET
+
+
+@kernel
+def role_counters(eng, conn):
+    """The counters of the connection's role."""
+    return i64(eng.client) if i64(conn.bits) & CLIENT else i64(eng.server)
+
+
+@kernel
+def count_received(eng, counters, conn, app, events, seg, now):
+    """Count what the segment *seg* was, by the *events* that `receive` made of it."""
+    if events & EV_ESTABLISHED:
+        _count_established(eng, counters, conn, app, now)
+    if events & EV_DATA:
+        bump(counters, RECV_PAYLOAD, 1)
+        bump(counters, BYTES_RECEIVED, i64(seg.accepted))
+        app.received_payloads += 1
+    if events & EV_FIN_ACKED:
+        bump(counters, RECV_ACK4FIN, 1)
+    if events & EV_FIN:
+        app.app_bits = i64(app.app_bits) | APP_FIN_SEEN
+        bump(counters, RECV_FIN if i64(conn.state) == CLOSE_WAIT else RECV_FIN_PSSV, 1)
+    if i64(seg.tcp_flags) & RST:
+        bump(counters, RECV_RST, 1)
+    elif events & _ODD:
+        bump(counters, UNEXPECTED, 1)
+    elif not events & _MEANT:
+        bump(counters, RECV_ACK, 1)
+
+
+@kernel
+def _count_established(eng, counters, conn, app, now):
+    bump(counters, ESTABLISHED_COUNT, 1)
+    app.app_bits = i64(app.app_bits) | APP_ESTABLISHED
+    if i64(conn.bits) & CLIENT:
+        bump(counters, RECV_SYN_ACK, 1)
+        _observe(i64(eng.connect_histogram), i64(app.due), now, eng)
+    else:
+        bump(counters, RECV_SYN_ACK2, 1)
+
+
+@kernel
+def _observe(histogram, start, now, eng):
+    """Count the time from *start* to *now* (cycles) in a histogram of nanoseconds."""
+    ns = i64((now - start) * eng.us_per_cycle * 1000.0)
+    place = histogram + bucket(ns) * 8
+    store64(place, load64(place) + 1)
+
+
+@kernel
+def count_sent(counters, conn, app, seg):
+    """Count the segment *seg* that is about to leave."""
+    flags = i64(seg.tcp_flags)
+    if seg.rexmit:
+        bump(counters, RETRANSMISSIONS, 1)
+        return
+    if flags & SYN:
+        bump(counters, SENT_SYN_ACK if flags & ACK else SENT_SYN, 1)
+        return
+    meant = _count_acks(counters, conn, app)
+    length = i64(seg.payload_len)
+    if length:
+        bump(counters, SENT_PAYLOAD, 1)
+        bump(counters, BYTES_SENT, length)
+        app.sent_payloads += 1
+    if flags & FIN:
+        _count_fin(counters, app)
+    elif not length and not meant:
+        bump(counters, SENT_ACK, 1)
+
+
+@kernel
+def _count_acks(counters, conn, app):
+    """The ACKs that are milestones: of the SYN-ACK and of the FIN. True when this segment carries one for the first time."""
+    bits = i64(app.app_bits)
+    if not bits & APP_HANDSHAKE_ACKED:
+        app.app_bits = bits | APP_HANDSHAKE_ACKED
+        if i64(conn.bits) & CLIENT:
+            bump(counters, SENT_SYN_ACK2, 1)
+            return True
+    if bits & APP_FIN_SEEN and not bits & APP_FIN_ACKED:
+        app.app_bits = i64(app.app_bits) | APP_FIN_ACKED
+        bump(counters, SENT_ACK4FIN, 1)
+        return True
+    return False
+
+
+@kernel
+def _count_fin(counters, app):
+    """The closer whose FIN goes first is the active one."""
+    bits = i64(app.app_bits)
+    if bits & APP_FIN_SEEN:
+        bump(counters, SENT_FIN_PSSV, 1)
+    else:
+        app.app_bits = bits | APP_ACTIVE
+        bump(counters, SENT_FIN, 1)
+
+
+@kernel
+def count_opened(counters):
+    """One more connection is attempted."""
+    bump(counters, ATTEMPTED, 1)
+    now_open = peek(counters, OPEN) + 1
+    store64(counters + OPEN * 8, now_open)
+    if now_open > peek(counters, MAX_OPEN):
+        store64(counters + MAX_OPEN * 8, now_open)
+
+
+@kernel
+def count_finished(eng, counters, conn, app, cause, failed, now):
+    """A connection is over, but for TIME_WAIT; counted once."""
+    bits = i64(app.app_bits)
+    if bits & APP_FINISHED:
+        return
+    app.app_bits = bits | APP_FINISHED
+    bump(counters, OPEN, -1)
+    bump(counters, cause, 1)
+    if failed:
+        bump(counters, FAILED, 1)
+    else:
+        bump(counters, COMPLETED, 1)
+        store64(i64(eng.intervals) + i64(eng.interval) * 16 + 8, load64(i64(eng.intervals) + i64(eng.interval) * 16 + 8) + 1)
+    if i64(conn.bits) & CLIENT:
+        if not failed:
+            _observe(i64(eng.lifetime_histogram), i64(app.due), now, eng)
+        _count_response(eng, counters, app, failed)
+    if i64(eng.records):
+        _write_record(eng, counters, conn, app, cause)
+
+
+@kernel
+def _count_response(eng, counters, app, failed):
+    """Did the peer answer what was expected of it, as far as anything was?"""
+    good = not i64(app.app_bits) & APP_MISMATCH and i64(app.matched) >= i64(eng.expect_len)
+    if good and not failed:
+        bump(counters, EXPECTED, 1)
+    elif not good:
+        bump(counters, NOT_EXPECTED, 1)
+
+
+@kernel
+def note_state(eng, conn, app, now):
+    """Add the connection's state to its record when it has changed."""
+    n = i64(app.n_states)
+    state = i64(conn.state)
+    if n == 0:
+        app.first_at = now
+    elif i64(app.states[n - 1]) == state:
+        return
+    if n < 7:
+        app.states[n] = state
+        if n > 0:
+            app.deltas[n - 1] = min(i64((now - i64(app.first_at)) * eng.us_per_cycle), 0xFFFFFFFF)
+        app.n_states = n + 1
+
+
+@kernel
+def _write_record(eng, counters, conn, app, cause):
+    """Append to the ring that Python empties; a full ring loses the record, counted."""
+    head = i64(eng.record_head)
+    if head - i64(eng.record_tail) > i64(eng.record_mask):
+        bump(counters, RECORDS_LOST, 1)
+        return
+    client = i64(conn.bits) & CLIENT
+    record = record_at(i64(eng.records) + (head & i64(eng.record_mask)) * 64, RECORD)
+    record.start_us = i64((i64(app.first_at) - i64(eng.epoch)) * eng.us_per_cycle)
+    record.uid = i64(app.uid)
+    record.client_ip = i64(conn.local_ip if client else conn.peer_ip)
+    record.server_ip = i64(conn.peer_ip if client else conn.local_ip)
+    record.client_port = i64(conn.local_port if client else conn.peer_port)
+    record.server_port = i64(conn.peer_port if client else conn.local_port)
+    record.role = 0 if client else 1
+    record.cause = cause - CAUSE_UNKNOWN
+    record.core = i64(eng.core)
+    n = i64(app.n_states)
+    record.n_states = n
+    for i in range(8):
+        record.states[i] = i64(app.states[i]) if i < n else 0
+    for i in range(6):
+        record.deltas[i] = i64(app.deltas[i]) if i < n - 1 else 0
+    record.sent_payloads = min(i64(app.sent_payloads), 0xFFFF)
+    record.received_payloads = min(i64(app.received_payloads), 0xFFFF)
+    eng.record_head = head + 1
+
+
+@kernel
+def count_reset_sent(counters):
+    """An RST of ours leaves."""
+    bump(counters, SENT_RST, 1)

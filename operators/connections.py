@@ -1,0 +1,157 @@
+"""The life of a connection in the engine's tables: from a free slot to sending what it has to say, its timer, and its end."""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel
+from dpdk_io.mbuf import data
+from dpdk_io.memory import i64, load64, record_at, store64
+from operators.accounting import count_finished, count_reset_sent, count_sent, note_state, role_counters
+from operators.engine import (
+    APP_ACTIVE, APP_PORT_RETURNED, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_CLOSE, CAUSE_PASSIVE_RST, CAUSE_TIMEOUT, TIME_WAIT_EVICTED,
+    app_at, bump, conn_at,
+)  # fmt: skip
+from operators.frames import header_length, write_headers
+from operators.workload import write_payload
+from pipeline import send, take
+from tcp.connection import CLIENT, CLOSED, TIME_WAIT
+from tcp.events import EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
+from tcp.index import INDEX, remove
+from tcp.ports import PORTS, give_port
+from tcp.reset import reset_of
+from tcp.segment import SEGMENT
+from tcp.seq import distance
+from tcp.slots import SLOTS, give_slot
+from tcp.transmit import next_segment
+from tcp.wheel import WHEEL, arm, cancel
+
+
+@kernel
+def limits_of(eng, conn):
+    """The address of the limits of the connection's role."""
+    return i64(eng.client_limits) if i64(conn.bits) & CLIENT else i64(eng.server_limits)
+
+
+@kernel
+def transmit(eng, out, conn, cold, app, slot, limits, mbuf, now):
+    """Send all that *conn* has to send now; the first segment goes into *mbuf* (0: none). True when *mbuf* was used.
+
+    A segment for which there is no mbuf is lost (counted as no_mbuf): its retransmission brings it.
+    """
+    seg = record_at(i64(eng.scratch), SEGMENT)
+    counters = role_counters(eng, conn)
+    used = False
+    while next_segment(conn, cold, seg, limits, i64(eng.now_us)):
+        if mbuf == 0:
+            mbuf = take(out)
+            if mbuf == 0:
+                break
+        else:
+            used = True
+        length = i64(seg.payload_len)
+        if length:
+            offset = distance(i64(seg.seq), i64(conn.iss)) - 1
+            write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg), offset, length)
+        _headers(eng, mbuf, seg, conn, app)
+        count_sent(counters, conn, app, seg)
+        send(out, mbuf)
+        mbuf = i64(0)
+    if i64(eng.records):
+        note_state(eng, conn, app, now)
+    return used
+
+
+@kernel
+def _headers(eng, mbuf, seg, conn, app):
+    write_headers(
+        mbuf, seg, i64(eng.mac), i64(app.peer_mac), i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
+    )
+
+
+@kernel
+def settle(eng, out, conn, cold, app, slot, events, now):
+    """After a segment or a timeout: note how the connection ended, arm its timer, or free its slot."""
+    if events & (EV_CLOSED | EV_TIME_WAIT):
+        if events & EV_TIMEOUT and events & EV_RST_DUE:
+            _send_reset(eng, out, conn, cold, app)
+        _finish(eng, conn, app, events, now)
+        if events & EV_TIME_WAIT:
+            _enter_time_wait(eng, slot, app)
+    if i64(conn.state) == CLOSED:
+        release(eng, conn, app, slot)
+        return
+    deadline = i64(conn.deadline)
+    if deadline:
+        arm(record_at(i64(eng.wheel), WHEEL), slot, deadline)
+    else:
+        cancel(record_at(i64(eng.wheel), WHEEL), slot)
+
+
+@kernel
+def _finish(eng, conn, app, events, now):
+    """Completed, unless it was reset or given up."""
+    if events & EV_TIMEOUT:
+        cause, failed = i64(CAUSE_TIMEOUT), True
+    elif events & EV_RESET:
+        cause, failed = i64(CAUSE_PASSIVE_RST), True
+    else:
+        cause, failed = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE), False
+    count_finished(eng, role_counters(eng, conn), conn, app, cause, failed, now)
+
+
+@kernel
+def _send_reset(eng, out, conn, cold, app):
+    """Tell the peer of a connection given up; without an mbuf it finds out by itself."""
+    mbuf = take(out)
+    if mbuf != 0:
+        seg = record_at(i64(eng.scratch), SEGMENT)
+        reset_of(conn, cold, seg)
+        _headers(eng, mbuf, seg, conn, app)
+        count_reset_sent(role_counters(eng, conn))
+        send(out, mbuf)
+
+
+@kernel
+def release(eng, conn, app, slot):
+    """Free everything that belongs to the connection in *slot*."""
+    conn.state = CLOSED
+    remove(record_at(i64(eng.index), INDEX), i64(app.hash), slot)
+    cancel(record_at(i64(eng.wheel), WHEEL), slot)
+    if i64(conn.bits) & CLIENT and not i64(app.app_bits) & APP_PORT_RETURNED:
+        _return_port(eng, conn, app)
+    give_slot(record_at(i64(eng.slots), SLOTS), slot)
+
+
+@kernel
+def _return_port(eng, conn, app):
+    app.app_bits = i64(app.app_bits) | APP_PORT_RETURNED
+    give_port(record_at(i64(eng.ports) + i64(app.local_index) * 64, PORTS), i64(conn.local_port))
+
+
+@kernel
+def _enter_time_wait(eng, slot, app):
+    """A client's port goes back to the end of the queue at once; beyond the limit the oldest connection in TIME_WAIT makes room."""
+    conn = conn_at(eng, slot)
+    if i64(conn.bits) & CLIENT:
+        _return_port(eng, conn, app)
+    if i64(eng.tw_limit) == 0:
+        conn.state = CLOSED
+        return
+    head = i64(eng.tw_head)
+    if head - i64(eng.tw_tail) >= i64(eng.tw_limit):
+        _evict(eng)
+    app.generation += 1
+    store64(i64(eng.tw_ring) + (head & i64(eng.tw_mask)) * 8, slot << 32 | i64(app.generation) & 0xFFFFFFFF)
+    eng.tw_head = head + 1
+
+
+@kernel
+def _evict(eng):
+    """End the oldest wait; an entry whose slot has another connection by now is just forgotten."""
+    tail = i64(eng.tw_tail)
+    entry = load64(i64(eng.tw_ring) + (tail & i64(eng.tw_mask)) * 8)
+    eng.tw_tail = tail + 1
+    slot = entry >> 32
+    conn, app = conn_at(eng, slot), app_at(eng, slot)
+    if i64(conn.state) == TIME_WAIT and i64(app.generation) & 0xFFFFFFFF == entry & 0xFFFFFFFF:
+        bump(role_counters(eng, conn), TIME_WAIT_EVICTED, 1)
+        release(eng, conn, app, slot)

@@ -1,0 +1,167 @@
+"""What the TCP operators of one core share: one ENGINE record that leads to everything, and the records beside each connection.
+
+Kernels get its address as the resource `tcp`. Nothing in it is touched by another core, except that Python reads the counters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64, load64, record_at, store64
+from tcp.connection import COLD, CONN
+
+ROLE_COUNTERS = (
+    "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
+    "RecvSyn", "RecvSynAck", "RecvSynAck2", "RecvFin", "RecvFinPssv", "RecvAck4Fin", "RecvAck", "RecvPayload", "RecvRst",
+    "Unexpected", "Retransmissions", "BytesSent", "BytesReceived",
+    "attempted", "established", "completed", "failed", "open", "max_open",
+    "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
+    "expected", "unexpected", "time_wait_evicted", "records_lost",
+)  # fmt: skip
+"""One int64 each, per role: packets by meaning, connections by how far they came, release causes, responses by content."""
+
+(
+    SENT_SYN, SENT_SYN_ACK, SENT_SYN_ACK2, SENT_FIN, SENT_FIN_PSSV, SENT_ACK4FIN, SENT_ACK, SENT_PAYLOAD, SENT_RST,
+    RECV_SYN, RECV_SYN_ACK, RECV_SYN_ACK2, RECV_FIN, RECV_FIN_PSSV, RECV_ACK4FIN, RECV_ACK, RECV_PAYLOAD, RECV_RST,
+    UNEXPECTED, RETRANSMISSIONS, BYTES_SENT, BYTES_RECEIVED,
+    ATTEMPTED, ESTABLISHED_COUNT, COMPLETED, FAILED, OPEN, MAX_OPEN,
+    CAUSE_UNKNOWN, CAUSE_TIMEOUT, CAUSE_PASSIVE_CLOSE, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_RST, CAUSE_ACTIVE_RST,
+    EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST,
+) = range(len(ROLE_COUNTERS))  # fmt: skip
+
+APP_HANDSHAKE_ACKED = 1 << 0
+APP_FIN_SEEN = 1 << 1
+APP_FIN_ACKED = 1 << 2
+APP_FINISHED = 1 << 3
+"""Counted as completed or failed; what is left is TIME_WAIT."""
+APP_ACTIVE = 1 << 4
+"""Our FIN went first."""
+APP_HTTP = 1 << 5
+APP_HEAD = 1 << 6
+APP_MISMATCH = 1 << 7
+APP_ESTABLISHED = 1 << 8
+APP_PORT_RETURNED = 1 << 10
+APP_DECIDED = 1 << 9
+"""The server has looked at the first bytes and knows what to answer with."""
+
+APP = np.dtype(
+    {
+        "names": [
+            "due", "hash", "peer_mac", "uid", "sent_messages", "received_messages", "pending", "reply", "matched", "app_bits",
+            "terminator", "n_states", "local_index", "sent_payloads", "received_payloads", "first_at", "states", "deltas",
+            "generation",
+        ],
+        "formats": [
+            "i8", "i8", "i8", "u4", "u4", "u4", "u4", "u4", "u4", "u4",
+            "u1", "u1", "u2", "u4", "u4", "i8", ("u1", (8,)), ("u4", (6,)),
+            "u4",
+        ],
+        "offsets": [0, 8, 16, 24, 28, 32, 36, 40, 44, 48, 52, 53, 54, 56, 60, 64, 72, 80, 104],
+        "itemsize": 128,
+    }
+)  # fmt: skip
+"""The application's side of a connection; the second half is written only when records are kept.
+
+due, first_at: cycles; hash: of the 4-tuple; peer_mac: its six bytes as they lie in memory; pending: bytes of the
+message that is arriving; reply: bytes of a response; matched: bytes of the expected response seen; terminator: how much of an HTTP
+request's blank line was seen; states, deltas: the states entered, and the microseconds from the first to each of the others.
+"""
+
+RECORD = np.dtype(
+    [
+        ("start_us", "<i8"),
+        ("uid", "<u4"),
+        ("client_ip", "<u4"),
+        ("server_ip", "<u4"),
+        ("client_port", "<u2"),
+        ("server_port", "<u2"),
+        ("role", "u1"),
+        ("cause", "u1"),
+        ("core", "u1"),
+        ("n_states", "u1"),
+        ("states", "u1", (8,)),
+        ("deltas", "<u4", (6,)),
+        ("sent_payloads", "<u2"),
+        ("received_payloads", "<u2"),
+    ]
+)
+"""One connection as a record of 64 bytes. start_us: since the run began; role: 0 client, 1 server; cause: as in ROLE_COUNTERS from
+"Unknown" on; states: `tcp.STATE_NAMES` indices in the order entered; deltas: microseconds from the first to each of the others."""
+assert RECORD.itemsize == 64
+
+ENGINE = np.dtype(
+    [
+        (name, "i8")
+        for name in (
+            "epoch", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
+            "conns", "colds", "apps", "index", "slots", "wheel", "ports", "client_limits", "server_limits", "scratch", "seg2",
+            "client", "server", "connect_histogram", "lifetime_histogram",
+            "mac", "core", "n_local", "local", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
+            "is_client", "wanted", "max_open", "started", "burst_open", "paused", "late", "shortfall_cycles",
+            "isn_key0", "isn_key1", "hash_seed",
+            "request", "request_len", "request_sum", "own_payload", "expect", "expect_len", "response_kind", "response",
+            "response_len", "response_head_len", "echo", "echo_mask", "fin_by_client", "fin_by_server", "message_len",
+            "tw_ring", "tw_mask", "tw_head", "tw_tail", "tw_limit",
+            "records", "record_mask", "record_head", "record_tail", "closing",
+        )
+    ]
+    + [("us_per_cycle", "f8"), ("per_cycle", "f8")]
+)  # fmt: skip
+"""Addresses, sizes and settings; `per_cycle` is the connections due per cycle (0: as fast as possible)."""
+
+TARGET = np.dtype([("ip", "i8"), ("port", "i8"), ("neighbour", "i8")])
+"""A server to connect to; `neighbour` is the address of a 64-bit word that holds the next hop's MAC, 0 while it is not known."""
+
+RESPONSE_AUTO, RESPONSE_ECHO, RESPONSE_FIXED = range(3)
+
+
+@kernel
+def conn_at(eng, slot):
+    """The connection in *slot*."""
+    return record_at(i64(eng.conns) + slot * 64, CONN)
+
+
+@kernel
+def cold_at(eng, slot):
+    """Its congestion state."""
+    return record_at(i64(eng.colds) + slot * 128, COLD)
+
+
+@kernel
+def app_at(eng, slot):
+    """Its application side."""
+    return record_at(i64(eng.apps) + slot * 128, APP)
+
+
+assert (CONN.itemsize, COLD.itemsize, APP.itemsize) == (64, 128, 128)
+
+
+@kernel
+def bump(counters, k, n):
+    """Add *n* to counter *k* of a role."""
+    store64(counters + k * 8, load64(counters + k * 8) + n)
+
+
+@kernel
+def peek(counters, k):
+    """Counter *k* of a role."""
+    return load64(counters + k * 8)
+
+
+@kernel
+def is_local(eng, ip):
+    """Is *ip* an address of this core's?"""
+    for i in range(i64(eng.n_local)):
+        if load64(i64(eng.local) + i * 8) == ip:
+            return True
+    return False
+
+
+@kernel
+def is_listening(eng, port):
+    """Does this core accept connections on *port*?"""
+    for i in range(i64(eng.n_listen)):
+        if load64(i64(eng.listen) + i * 8) == port:
+            return True
+    return False

@@ -1,0 +1,90 @@
+"""Ethernet, IPv4 and TCP headers for segments we send. Checksums are computed from the values, not read back from memory."""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel
+from dpdk_io.mbuf import data, set_length
+from dpdk_io.memory import i64, load16, load32, put_be16, put_be32, store16, store32, store64
+from operators.wire import ETH_HEADER, IP_HEADER, MIN_FRAME, PROTO_TCP
+from tcp.checksum import fold, ones_sum
+from tcp.header import HEADER_LEN, MSS_LEN
+from tcp.segment import OPT_MSS
+
+_IP = ETH_HEADER
+_TCP = ETH_HEADER + IP_HEADER
+_TTL_PROTO = 64 << 24 | PROTO_TCP << 16
+_DONT_FRAGMENT = 0x4000
+_MSS_OPTION = 0x02040000
+_IPV4_TYPE = 0x0008
+"""0x0800 as it lies in little-endian memory."""
+
+
+@kernel
+def source_mac(pkt):
+    """The sender's MAC of a received frame: six bytes as they lie in memory."""
+    return load32(pkt + 6) | load16(pkt + 10) << 32
+
+
+@kernel
+def header_length(seg):
+    """Bytes from the frame's start to the payload of *seg*."""
+    return i64(_TCP + HEADER_LEN) + (MSS_LEN if i64(seg.opts) & OPT_MSS else 0)
+
+
+@kernel
+def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+    """Write the headers of *seg* into *mbuf*, whose payload stands already at `header_length(seg)`; sets the frame's length."""
+    pkt = data(mbuf)
+    payload_len = i64(seg.payload_len)
+    options = i64(MSS_LEN) if i64(seg.opts) & OPT_MSS else i64(0)
+    total = IP_HEADER + HEADER_LEN + options + payload_len
+    store64(pkt, peer_mac | mac << 48)
+    store32(pkt + 8, mac >> 16)
+    store16(pkt + 12, i64(_IPV4_TYPE))
+    _write_ipv4(pkt + _IP, total, local_ip, peer_ip)
+    total_sum = local_ip + peer_ip + PROTO_TCP + total - IP_HEADER
+    if payload_len:
+        total_sum += _swapped(fold(ones_sum(pkt + _TCP + HEADER_LEN + options, payload_len, i64(0))))
+    _write_tcp(pkt + _TCP, seg, local_port << 16 | peer_port, options, total_sum)
+    frame = ETH_HEADER + total
+    if frame < MIN_FRAME:
+        store32(pkt + frame, i64(0))
+        if frame < MIN_FRAME - 4:
+            store16(pkt + MIN_FRAME - 2, i64(0))
+        frame = i64(MIN_FRAME)
+    set_length(mbuf, frame)
+
+
+@kernel
+def _swapped(word):
+    """A sum over memory, read little-endian, as one over big-endian values (RFC 1071 section 2 B)."""
+    return (word & 0xFF) << 8 | word >> 8
+
+
+@kernel
+def _write_ipv4(ip, total, local_ip, peer_ip):
+    """Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1)."""
+    first = 0x45000000 | total
+    put_be32(ip, first)
+    put_be32(ip + 4, i64(_DONT_FRAGMENT))
+    put_be32(ip + 8, _TTL_PROTO | (fold(first + _DONT_FRAGMENT + _TTL_PROTO + local_ip + peer_ip) ^ 0xFFFF))
+    put_be32(ip + 12, local_ip)
+    put_be32(ip + 16, peer_ip)
+
+
+@kernel
+def _write_tcp(tcp, seg, ports, options, start):
+    """*start*: the sum over pseudo-header and payload."""
+    seq, ack = i64(seg.seq), i64(seg.ack)
+    control = (HEADER_LEN + options) << 26 | i64(seg.tcp_flags) << 16 | i64(seg.wnd)
+    put_be32(tcp, ports)
+    put_be32(tcp + 4, seq)
+    put_be32(tcp + 8, ack)
+    put_be32(tcp + 12, control)
+    total = start + ports + seq + ack + control
+    if options:
+        mss = _MSS_OPTION | i64(seg.mss)
+        put_be32(tcp + HEADER_LEN, mss)
+        total += mss
+    put_be16(tcp + 16, fold(total) ^ 0xFFFF)
+    put_be16(tcp + 18, i64(0))

@@ -1,0 +1,129 @@
+"""tcp_client: open connections, by a schedule or as fast as they are answered."""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64, load64, record_at, store64
+from operators.accounting import count_opened
+from operators.connections import release, settle, transmit
+from operators.engine import (
+    ATTEMPTED, ENGINE, OPEN, TARGET, TIME_WAIT_EVICTED, app_at, bump, cold_at, conn_at, peek,
+)  # fmt: skip
+from operators.tcp_state import new_app
+from pipeline import BURST, room, tick
+from pipeline.outbox import CORE
+from tcp.connection import TIME_WAIT
+from tcp.index import INDEX, insert, lookup, tuple_hash
+from tcp.isn import initial
+from tcp.limits import LIMITS
+from tcp.open import connect
+from tcp.ports import PORTS, give_port, take_port
+from tcp.slots import SLOTS, give_slot, take_slot
+
+
+@tick(state=[("no_port", "i8"), ("no_slot", "i8")])
+def tcp_client(now, out, state, tcp):
+    """Open the connections that are due: never more than wanted, than may be open at once, or than the schedule asks for."""
+    eng = record_at(tcp, ENGINE)
+    if not i64(eng.is_client) or i64(eng.paused) or now < i64(eng.epoch):
+        return i64(0)
+    opened = i64(0)
+    for _ in range(_allowed(eng, out, now)):
+        if not _open_one(eng, out, state, now):
+            break
+        opened += 1
+    return opened
+
+
+@kernel
+def _allowed(eng, out, now):
+    """How many connections to open in this turn."""
+    counters = i64(eng.client)
+    allowed = min(i64(eng.max_open) - peek(counters, OPEN), room(out), BURST)
+    if i64(eng.wanted) >= 0:
+        allowed = min(allowed, i64(eng.wanted) - i64(eng.started))
+    if eng.per_cycle > 0.0:
+        due = i64((now - i64(eng.epoch)) * eng.per_cycle) - i64(eng.started)
+        if due > BURST:
+            eng.late = max(i64(eng.late), due)
+        return min(allowed, due)
+    # Without a schedule a full burst means that there is enough to do: what is in flight stays in the processor's cache.
+    return allowed if i64(record_at(out, CORE).rx_last) < BURST else i64(0)
+
+
+@kernel
+def _open_one(eng, out, state, now):
+    """Open a connection to the next target. False: there was no port or no slot, or the target's MAC is not known."""
+    target = record_at(i64(eng.targets) + i64(eng.next_target) * 24, TARGET)
+    peer_mac = load64(i64(target.neighbour))
+    if peer_mac == 0:
+        return False
+    local = i64(eng.next_local)
+    ports = record_at(i64(eng.ports) + local * 64, PORTS)
+    port = take_port(ports)
+    if port < 0:
+        state.no_port += 1
+        return False
+    local_ip = load64(i64(eng.local) + local * 8)
+    slot = _claim(eng, local_ip, port, i64(target.ip), i64(target.port))
+    if slot < 0:
+        give_port(ports, port)
+        state.no_slot += 1
+        return False
+    _start(eng, out, slot, target, local, local_ip, port, peer_mac, now)
+    following = i64(eng.next_target) + 1
+    if following == i64(eng.n_targets):
+        following = i64(0)
+        eng.next_local = local + 1 if local + 1 < i64(eng.n_local) else 0
+    eng.next_target = following
+    return True
+
+
+@kernel
+def _claim(eng, local_ip, port, peer_ip, peer_port):
+    """A slot entered in the index for this 4-tuple, or -1. A connection of ours that waits in TIME_WAIT gives way (RFC 6191)."""
+    index = record_at(i64(eng.index), INDEX)
+    slots = record_at(i64(eng.slots), SLOTS)
+    hashed = tuple_hash(i64(index.seed), local_ip, port, peer_ip, peer_port)
+    old = lookup(index, hashed, i64(eng.conns), local_ip, port, peer_ip, peer_port)
+    if old >= 0:
+        conn = conn_at(eng, old)
+        if i64(conn.state) != TIME_WAIT:
+            return i64(-1)
+        bump(i64(eng.client), TIME_WAIT_EVICTED, 1)
+        release(eng, conn, app_at(eng, old), old)
+    slot = take_slot(slots)
+    if slot < 0:
+        return i64(-1)
+    if not insert(index, hashed, slot):
+        give_slot(slots, slot)
+        return i64(-1)
+    app_at(eng, slot).hash = hashed
+    return slot
+
+
+@kernel
+def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
+    """Fill the records in *slot* and send the SYN."""
+    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
+    limits = record_at(i64(eng.client_limits), LIMITS)
+    peer_ip, peer_port = i64(target.ip), i64(target.port)
+    iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, port, peer_ip, peer_port, i64(eng.now_us))
+    connect(conn, limits, local_ip, port, peer_ip, peer_port, i64(eng.next_target), iss)
+    new_app(app, i64(app.hash), peer_mac, _due(eng, now))
+    app.uid = (peek(i64(eng.client), ATTEMPTED) + 1) & 0xFFFFFFFF
+    app.local_index = local
+    eng.started = i64(eng.started) + 1
+    started = i64(eng.intervals) + i64(eng.interval) * 16
+    store64(started, load64(started) + 1)
+    count_opened(i64(eng.client))
+    transmit(eng, out, conn, cold, app, slot, limits, i64(0), now)
+    settle(eng, out, conn, cold, app, slot, i64(0), now)
+
+
+@kernel
+def _due(eng, now):
+    """When the schedule wanted this connection: latencies count from then, however late it is."""
+    if eng.per_cycle > 0.0:
+        return i64(eng.epoch) + i64(i64(eng.started) / eng.per_cycle)
+    return now

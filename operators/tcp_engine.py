@@ -1,0 +1,216 @@
+"""TcpEngine: the tables and settings of one core's TCP, made in Python, read and written by the compiled operators."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dpdk_io.memory import aligned
+from operators.engine import (
+    APP, ENGINE, RECORD, RESPONSE_AUTO, RESPONSE_ECHO, RESPONSE_FIXED, ROLE_COUNTERS, TARGET,
+)  # fmt: skip
+from pipeline.histogram import BUCKETS
+from tcp.connection import COLD, CONN
+from tcp.index import new_index
+from tcp.limits import new_limits
+from tcp.ports import new_ports
+from tcp.segment import SEGMENT
+from tcp.slots import new_slots
+from tcp.wheel import new_wheel
+
+_INTERVALS = 1 << 17
+_NAME_LEN = 16
+_ECHO_SIZES = (2048, 32768)
+
+HTTP_BODY = b"te-apps\n"
+
+
+def http_response(body: bytes = HTTP_BODY) -> tuple[bytes, int]:
+    """A complete HTTP/1.1 response that closes the connection, and the length of its head."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+    return head + body, len(head)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one core's TCP is told. Addresses are host-order ints; MACs are six bytes as on the wire."""
+
+    mac: bytes
+    local_ips: Sequence[int]
+    listen: Sequence[int] = ()
+    targets: Sequence[tuple[int, int, np.ndarray]] = ()
+    """(address, port, a one-element int64 array that holds the next hop's MAC as its bytes lie in memory, 0: not known yet)."""
+    client_ports: Sequence[int] = ()
+    wanted: int | None = 0
+    """Connections to open; None: no limit."""
+    cps: float | None = None
+    max_open: int = 512
+    payload: int = 16
+    request: bytes | None = None
+    expect: bytes | None = None
+    expect_echo: bool = False
+    response_kind: str = "auto"
+    response: bytes = b""
+    fin_by_client: int = 1000
+    fin_by_server: int = 1
+    limits: dict[str, int] = field(default_factory=dict)
+    connections: int = 1 << 16
+    """Connections the tables hold, TIME_WAIT included."""
+    time_waits: int = 4096
+    """Connections kept in TIME_WAIT; beyond that the oldest are ended early, counted."""
+    records: int = 0
+    """Room for so many connection records, a power of two; 0: none are kept."""
+    seed: int = 1
+    core: int = 0
+
+
+class TcpEngine:
+    """One core's TCP. `address` is what operators get as the resource `tcp`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._kept: list[Any] = []
+        self._engine = aligned(1, ENGINE)
+        self.record = self._engine[0]
+        self.address: int = self._engine.ctypes.data
+        self.client = self._array("client", len(ROLE_COUNTERS), "i8")
+        self.server = self._array("server", len(ROLE_COUNTERS), "i8")
+        self.connect_histogram = self._array("connect_histogram", BUCKETS, "i8")
+        self.lifetime_histogram = self._array("lifetime_histogram", BUCKETS, "i8")
+        self.intervals = self._array("intervals", _INTERVALS * 2, "i8").reshape(-1, 2)
+        self.record.interval_count = _INTERVALS
+        self._tables()
+        self._addresses()
+        self._traffic()
+        self._workload()
+
+    def _array(self, name: str, count: int, dtype: Any) -> np.ndarray:
+        """A zeroed array whose address goes into the engine's field *name*."""
+        array = aligned(max(count, 1), dtype)
+        self.record[name] = array.ctypes.data
+        self._kept.append(array)
+        return np.asarray(array)
+
+    def _bytes(self, name: str, content: bytes) -> None:
+        self._array(name, len(content) + 8, "u1")[: len(content)] = np.frombuffer(content, np.uint8)
+
+    def _block(self, name: str, block: Any) -> None:
+        self.record[name] = block.address
+        self._kept.append(block)
+
+    def _tables(self) -> None:
+        settings, capacity = self.settings, self.settings.connections
+        rng = np.random.default_rng([settings.seed, settings.core])
+        self._array("conns", capacity, CONN)
+        self._array("colds", capacity, COLD)
+        self._array("apps", capacity, APP)
+        self._array("scratch", 1, SEGMENT)
+        self._block("index", new_index(capacity, int(rng.integers(1 << 62))))
+        self._block("slots", new_slots(capacity))
+        self._block("wheel", new_wheel(capacity))
+        self._block("client_limits", new_limits(**settings.limits))
+        self._ports = new_ports(settings.client_ports or [1], int(rng.integers(1 << 62)), max(1, len(settings.local_ips)))
+        self._block("ports", self._ports)
+        self.record.tw_limit = settings.time_waits
+        waits = 1 << max(settings.time_waits, 1).bit_length()
+        self._array("tw_ring", waits, "i8")
+        self.record.tw_mask = waits - 1
+        self.record.isn_key0, self.record.isn_key1 = (secrets.randbits(63) for _ in range(2))
+        if settings.records:
+            self._records = self._array("records", settings.records, RECORD)
+            self.record.record_mask = settings.records - 1
+
+    def _addresses(self) -> None:
+        settings = self.settings
+        self.record.mac = int.from_bytes(settings.mac, "little")
+        self.record.core = settings.core
+        self._list("local", settings.local_ips)
+        self._list("listen", settings.listen)
+        targets = self._array("targets", len(settings.targets), TARGET)
+        for entry, (ip, port, neighbour) in zip(targets, settings.targets, strict=False):
+            entry["ip"], entry["port"], entry["neighbour"] = ip, port, neighbour.ctypes.data
+            self._kept.append(neighbour)
+        self.record.n_targets = len(settings.targets)
+
+    def _list(self, name: str, values: Iterable[int]) -> None:
+        values = list(values)
+        self._array(name, len(values), "i8")[: len(values)] = values
+        self.record[f"n_{name}"] = len(values)
+
+    def _traffic(self) -> None:
+        settings = self.settings
+        self.record.is_client = int(bool(settings.targets))
+        self.record.wanted = -1 if settings.wanted is None else settings.wanted
+        self.record.max_open = settings.max_open
+        self.record.fin_by_client = settings.fin_by_client
+        self.record.fin_by_server = settings.fin_by_server
+
+    def _workload(self) -> None:
+        settings = self.settings
+        self.record.own_payload = int(settings.request is None)
+        request = settings.request
+        if request is None:
+            request = (np.arange(settings.payload) & 0xFF).astype(np.uint8).tobytes()
+        self._bytes("request", request)
+        self.record.message_len = len(request)
+        if settings.expect:
+            self._bytes("expect", settings.expect)
+            self.record.expect_len = len(settings.expect)
+        elif settings.expect_echo and settings.request is None and settings.payload >= _NAME_LEN:
+            self.record.expect_len = 8
+        self._response()
+
+    def _response(self) -> None:
+        settings = self.settings
+        fixed, head = http_response(settings.response or HTTP_BODY)
+        if settings.response_kind == "text":
+            fixed, head = settings.response, len(settings.response)
+        kinds = {"auto": RESPONSE_AUTO, "echo": RESPONSE_ECHO, "http": RESPONSE_AUTO, "text": RESPONSE_FIXED}
+        self.record.response_kind = kinds[settings.response_kind]
+        self._bytes("response", fixed)
+        self.record.response_len, self.record.response_head_len = len(fixed), head
+        small, large = _ECHO_SIZES
+        size = min(large, max(small, 1 << (settings.payload - 1).bit_length()))
+        echoes = settings.listen and settings.response_kind in ("auto", "echo", "http")
+        self._array("echo", size * (settings.connections if echoes else 1), "u1")
+        self.record.echo_mask = size - 1
+        window = size - 1 if echoes else 65535
+        self._block("server_limits", new_limits(**{**settings.limits, "rcv_wnd": window}))
+
+    def start(self, epoch: int, hertz: int) -> None:
+        """The run begins at *epoch* (cycles), the counter runs at *hertz*. Before the cores poll."""
+        self.record.epoch = epoch
+        self.record.us_per_cycle = 1e6 / hertz
+        self.record.second_cycles = hertz
+        self.record.next_second = epoch + hertz
+        self.record.per_cycle = (self.settings.cps or 0.0) / hertz
+
+    def counters(self, role: str) -> dict[str, int]:
+        """The counters of "client" or "server" by name."""
+        values = self.client if role == "client" else self.server
+        return dict(zip(ROLE_COUNTERS, values.tolist(), strict=True))
+
+    @property
+    def done(self) -> bool:
+        """Have all wanted connections been opened, and come to their end?"""
+        counters = self.counters("client")
+        return counters["completed"] + counters["failed"] >= (self.settings.wanted or 0)
+
+    @property
+    def open(self) -> int:
+        """Connections of both roles that are not finished."""
+        return self.counters("client")["open"] + self.counters("server")["open"]
+
+    def take_records(self) -> np.ndarray:
+        """The connection records written since the last call, a copy."""
+        tail, head = int(self.record.record_tail), int(self.record.record_head)
+        if head == tail:
+            return np.zeros(0, RECORD)
+        mask = int(self.record.record_mask)
+        taken = self._records[np.arange(tail, head) & mask]
+        self.record.record_tail = head
+        return taken

@@ -1,0 +1,55 @@
+"""tcp_timers: keep the engine's time, and act on connections whose deadline has come."""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel
+from dpdk_io.memory import i64, record_at
+from operators.accounting import role_counters
+from operators.connections import limits_of, settle, transmit
+from operators.engine import ENGINE, app_at, cold_at, conn_at
+from pipeline import room, tick
+from tcp.connection import CLOSED
+from tcp.limits import LIMITS
+from tcp.timer import on_timer
+from tcp.wheel import WHEEL, expired
+
+_SEGMENTS_KEPT = 48
+"""Room for sending that timeouts leave to the packets of the turn."""
+
+
+@tick
+def tcp_timers(now, out, tcp):
+    """Advance the engine's clock and run the timers that are due: retransmissions, TIME_WAIT, idleness."""
+    eng = record_at(tcp, ENGINE)
+    now_us = i64((now - i64(eng.epoch)) * eng.us_per_cycle)
+    eng.now_us = now_us
+    if now >= i64(eng.next_second):
+        _next_second(eng, now)
+    wheel = record_at(i64(eng.wheel), WHEEL)
+    done = i64(0)
+    while room(out) > _SEGMENTS_KEPT:
+        slot = expired(wheel, now_us // 1000)
+        if slot < 0:
+            break
+        _expire(eng, out, slot, now)
+        done += 1
+    return done
+
+
+@kernel
+def _next_second(eng, now):
+    """Counts of started and completed connections go to the second they fall into; the last bucket takes all beyond the table."""
+    seconds = (now - i64(eng.epoch)) // i64(eng.second_cycles)
+    eng.interval = min(seconds, i64(eng.interval_count) - 1)
+    eng.next_second = i64(eng.epoch) + (seconds + 1) * i64(eng.second_cycles)
+
+
+@kernel
+def _expire(eng, out, slot, now):
+    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
+    if i64(conn.state) == CLOSED:
+        return
+    limits = record_at(limits_of(eng, conn), LIMITS)
+    events = on_timer(conn, cold, limits, i64(eng.now_us))
+    transmit(eng, out, conn, cold, app, slot, limits, i64(0), now)
+    settle(eng, out, conn, cold, app, slot, events, now)
