@@ -118,14 +118,15 @@ def _check_gateway(config: TrafficConfig, places: Places) -> None:
 
 
 def _check_listen(config: TrafficConfig, places: Places) -> None:
-    if config.steering != "port":
-        return
     for index, port in enumerate(config.listen):
-        if config.blocks.owner(port) >= len(config.cores):
+        place = places.item("listen", index)
+        if config.steering == "port" and config.blocks.owner(port) >= len(config.cores):
             raise ConfigError(
-                f"{places.item('listen', index)}: port {port} is in no core's block under the mask {config.port_mask:04X}; "
+                f"{place}: port {port} is in no core's block under the mask {config.port_mask:04X}; "
                 f"listen from {config.blocks.block(len(config.cores) - 1).start} up, or let steering be auto"
             )
+        if config.role == "both" and any(port in config.client_ports(core) for core in range(len(config.cores))):
+            raise ConfigError(f"{place}: port {port} is one that clients connect from; give a port below 1024, or role server")
 
 
 def _check_target(config: TrafficConfig, target: Target, place: str) -> None:

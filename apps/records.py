@@ -10,19 +10,21 @@ import csv
 import importlib.util
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
 
+from apps.addresses import ip_text
 from apps.errors import ConfigError
+from dpdk_io.errors import TeError
 
 Labels = Mapping[str, Sequence[str]]
 
 
 class RecordWriter(Protocol):
-    """An open file of records."""
+    """An open file of records. Both methods raise TeError when the disk does not take them."""
 
     def write(self, chunk: np.ndarray) -> None:
         """Append the records of *chunk*, a one-dimensional structured array."""
@@ -32,9 +34,9 @@ class RecordWriter(Protocol):
 
 
 def dotted(addresses: np.ndarray) -> np.ndarray:
-    """IPv4 addresses, ints in host order, as text."""
-    parts = [(addresses.astype(np.int64) >> shift & 0xFF).astype("U3") for shift in (24, 16, 8, 0)]
-    return np.array([".".join(quad) for quad in zip(*parts, strict=True)], dtype="U15")
+    """IPv4 addresses, ints in host order, as text. Few are different in one chunk, and each of those is formatted once."""
+    different, which = np.unique(addresses, return_inverse=True)
+    return np.array([ip_text(int(address)) for address in different], dtype="U15")[which]
 
 
 def _flat_names(dtype: np.dtype) -> list[tuple[str, str, int | None]]:
@@ -79,8 +81,10 @@ class _Npy:
         self._length += len(chunk)
 
     def close(self) -> None:
-        self._header()
-        self._file.close()
+        try:
+            self._header()
+        finally:
+            self._file.close()
 
 
 class _Csv:
@@ -153,6 +157,28 @@ def records_path(value: Any, where: str) -> Path:
     return path
 
 
+class _Told:
+    """A writer whose failures, a full disk say, are told in one line."""
+
+    def __init__(self, path: Path, dtype: np.dtype, labels: Labels) -> None:
+        self._path = path
+        self._writer = self._try(_WRITERS[path.suffix], path, dtype, labels)
+
+    def _try(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return action(*arguments)
+        except OSError as error:
+            raise TeError(
+                f"records: '{self._path}' cannot be written: {error.strerror or error}; the file is incomplete"
+            ) from error
+
+    def write(self, chunk: np.ndarray) -> None:
+        self._try(self._writer.write, chunk)
+
+    def close(self) -> None:
+        self._try(self._writer.close)
+
+
 def open_records(path: Path, dtype: np.dtype, labels: Labels | None = None) -> RecordWriter:
-    """Open *path* for records of *dtype*. *labels*: field -> the names of its values 0, 1, 2, ..."""
-    return _WRITERS[path.suffix](path, np.dtype(dtype), labels or {})
+    """Open *path* for records of *dtype*. *labels*: field -> the names of its values 0, 1, 2, ... TeError when writing fails."""
+    return _Told(path, np.dtype(dtype), labels or {})

@@ -73,6 +73,7 @@ OPTIONS = {
     "multicast MAC": ("--mac 01:00:5e:00:00:01", "--mac"),
     "listen port too large": ("--listen 70000", "--listen"),
     "listen port outside the blocks": ("--steering port --listen 80", "--listen"),
+    "listen port of clients": ("--role both --listen 40000", "--listen"),
     "port mask with gaps": ("--port-mask F0F0", "--port-mask"),
     "port mask not hexadecimal": ("--port-mask G000", "--port-mask"),
     "port mask too wide": ("--port-mask 1E000", "--port-mask"),

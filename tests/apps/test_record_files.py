@@ -11,6 +11,7 @@ import pytest
 
 from apps.errors import ConfigError
 from apps.records import open_records, records_path
+from dpdk_io.errors import TeError
 
 RECORD = np.dtype([("start_us", "<i8"), ("client_ip", "<u4"), ("server_port", "<u2"), ("cause", "u1"), ("deltas", "<u4", (2,))])
 LABELS = {"cause": ("Unknown", "Timeout", "ActiveClose")}
@@ -98,3 +99,11 @@ def test_paths(tmp_path: Path) -> None:
     for wrong in (tmp_path / "dir.csv", tmp_path / "a", "", 5):
         with pytest.raises(ConfigError, match="--records"):
             records_path(wrong if isinstance(wrong, int) else str(wrong), "--records")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "csv", "jsonl"])
+def test_a_full_disk_is_one_line(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"full.{suffix}"
+    path.symlink_to("/dev/full")
+    with pytest.raises(TeError, match="No space left"):
+        written(path)
