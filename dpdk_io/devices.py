@@ -4,7 +4,7 @@
     ring, null                     net_ring, net_null
     tap:te0                        a tap interface made by the driver, gone at the end
     af_packet:eth1, af_xdp:eth1    an interface of the kernel
-    memif:PATH[,role=server]       shared memory with another process, over a socket at PATH
+    memif:PATH[,role=client]       shared memory with another process, over a socket at PATH; who comes first is the server
     pcap:IN,OUT                    capture files; `pcap:IN` discards what is sent, `pcap:,OUT` receives nothing
     7:00.0, 0000:07:00.0           a PCI device
     virtio:SPEC, dpdk:DEVARGS      as in older configurations; `queues={}` is filled in
@@ -15,6 +15,7 @@ More options for the driver may follow each, after a comma. Mistakes are DeviceE
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from difflib import get_close_matches
 from dpdk_io import requirements as needs
 from dpdk_io.errors import DeviceError
 from dpdk_io.pcapfile import count_packets
+from dpdk_io.shim import drivers
 
 LOOPBACK = "loopback"
 SHORT_NAMES = (LOOPBACK, "ring", "null", "tap", "af_packet", "af_xdp", "memif", "pcap")
@@ -108,7 +110,7 @@ def _unknown(spec: str, kind: str) -> DeviceError:
 def _memif(rest: str) -> str:
     path, _, options = rest.partition(",")
     given = f",{options}" if options else ""
-    role = "" if "role=" in options else ",role=client"
+    role = "" if "role=" in options else ",role=client" if os.path.exists(path) else ",role=server"
     return f"socket={path},socket-abstract=no{role}{given}"
 
 
@@ -133,6 +135,7 @@ def _vdev(devargs: str, queues: int, taken: Collection[str]) -> Device:
     found = _RAW.match(name)
     assert found is not None
     kind = found[1] or found[3]
+    _installed(name, kind)
     options = dict(word.partition("=")[::2] for word in words)
     most = _MOST_QUEUES.get(kind)
     if most is not None and queues > most:
@@ -142,6 +145,15 @@ def _vdev(devargs: str, queues: int, taken: Collection[str]) -> Device:
     more = _CHECKS[kind](name, options, queues) if kind in _CHECKS else []
     packets = count_packets(options["rx_pcap"]) if "rx_pcap" in options and "infinite_rx" not in options else None
     return _new(Device(kind, name, ",".join([devargs, *more]), packets=packets), taken)
+
+
+def _installed(name: str, kind: str) -> None:
+    """Refuse a driver that DPDK was installed without; net_virtio_user is in librte_net_virtio, net_bonding in librte_net_bond."""
+    there = drivers()
+    if there and not any(kind.startswith(driver) for driver in there):
+        near = get_close_matches(kind, there, 1)
+        guess = f"did you mean net_{near[0]}?" if near else "see `te-apps doctor` for the drivers there are"
+        raise DeviceError(f"{name}: DPDK has no driver net_{kind}: {guess}")
 
 
 def _check_tap(name: str, options: dict[str, str], queues: int) -> list[str]:

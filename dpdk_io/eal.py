@@ -31,8 +31,9 @@ _NOISE = re.compile(
 _REMEDIES = (
     (r"permi|denied|privileged", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"),
     (r"memory|hugepage|ENOMEM", "free memory or reserve hugepages: sysctl -w vm.nr_hugepages=512"),
+    (r"connect socket", "start the other side first, with role=server"),
     (r"no such device|cannot find device", "name a device that exists: see `te-apps doctor`"),
-    (r"driver|bus|parse device|shared object|\.so", "install the driver: apt-get install dpdk, and see `te-apps doctor`"),
+    (r"driver|\bbus\b|parse device|shared object|\.so\b", "install the driver: apt-get install dpdk, and see `te-apps doctor`"),
     (r"busy|already|in use|exists", "stop the program that uses it or choose another name"),
 )
 _lock = threading.Lock()

@@ -97,11 +97,11 @@ def _af_xdp() -> Check:
 
 
 def _devices(well: dict[str, bool]) -> Iterator[Check]:
-    directory = driver_directory()
+    drivers = shim.drivers()
     for kind in _DRIVERS:
         reasons = {
             "the DPDK shim": well["DPDK shim"],
-            f"the driver net_{kind}": directory is None or any(directory.glob(f"librte_net_{kind}.so*")),
+            f"the driver net_{kind}": not drivers or kind in drivers,
             "privileges": all(map(needs.has_capability, _PRIVILEGES.get(kind, ()))),
             "tap interfaces": kind != "tap" or well["tap interfaces"],
             "AF_XDP": kind != "af_xdp" or well["AF_XDP"],
@@ -109,12 +109,3 @@ def _devices(well: dict[str, bool]) -> Iterator[Check]:
         missing = [reason for reason, met in reasons.items() if not met]
         detail = f"lacks {' and '.join(missing)}" if missing else "can be used"
         yield Check(f"device {kind}", not missing, detail, "mend what it lacks, named above" if missing else "")
-
-
-def driver_directory() -> Path | None:
-    """Where DPDK's drivers lie, or None where they cannot be told apart from DPDK itself."""
-    try:
-        found = sorted(Path(shim.pkg_config("--variable=libdir")).glob("dpdk/pmds-*"))
-    except DeviceError:
-        return None
-    return found[-1] if found else None

@@ -56,6 +56,17 @@ def version() -> str:
     return found
 
 
+@cache
+def drivers() -> frozenset[str]:
+    """The network drivers installed with DPDK, as "ring" for net_ring; empty where they cannot be told apart from DPDK itself."""
+    try:
+        library = Path(pkg_config("--variable=libdir"))
+    except DeviceError:
+        return frozenset()
+    found = library.glob("dpdk/pmds-*/librte_net_*.so")
+    return frozenset(path.name.removeprefix("librte_net_").removesuffix(".so") for path in found)
+
+
 def _digest(flags: list[str]) -> str:
     told = hashlib.sha256()
     for part in (*(source.read_text() for source in _SOURCES), version(), binding.get_host_cpu_name(), *flags):
