@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,9 +25,12 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"te-apps {version('te-apps')}")
+        try:
+            _print(f"te-apps {version('te-apps')}")
+        except PackageNotFoundError:
+            _print("te-apps, run from its sources without having been installed")
         raise typer.Exit
 
 
@@ -43,7 +47,7 @@ def te_apps(
     te-apps doctor                             what works on this machine
     """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        _print(context.get_help())
 
 
 @app.command()
@@ -130,11 +134,11 @@ def operators(json: o.Json = False) -> None:
 
     found = {name: operator.help for name, operator in discover().items()}
     if json:
-        typer.echo(json_module.dumps(found))
+        _print(json_module.dumps(found))
         return
     width = max(map(len, found), default=0)
     for name, line in found.items():
-        typer.echo(f"{name:{width}}  {line}")
+        _print(f"{name:{width}}  {line}")
 
 
 @app.command()
@@ -148,9 +152,9 @@ def show(
 
     loaded = load(pipeline)
     if graph or not source:
-        typer.echo(loaded.graph())
+        _print(loaded.graph())
     if source or not graph:
-        typer.echo(loaded.source())
+        _print(loaded.source())
 
 
 @app.command()
@@ -161,9 +165,9 @@ def doctor(json: o.Json = False) -> None:
 
     found = checks()
     if json:
-        typer.echo(json_module.dumps([{k: getattr(c, k) for k in ("name", "ok", "detail", "remedy")} for c in found]))
+        _print(json_module.dumps([{k: getattr(c, k) for k in ("name", "ok", "detail", "remedy")} for c in found]))
     else:
-        typer.echo(doctor_text(found))
+        _print(doctor_text(found))
 
 
 def _given(context: typer.Context) -> dict[str, Any]:
@@ -181,10 +185,22 @@ def _finish(start: Callable[[Any], Result], settings: Any, warnings: Sequence[st
             typer.echo(f"te-apps: {warning}", err=True)
     result = start(settings)
     if settings.json:
-        typer.echo(json_module.dumps(result.to_json()))
+        _print(json_module.dumps(result.to_json()))
     elif not settings.quiet:
-        typer.echo(result_text(result))
+        _print(result_text(result))
     return result.exit_code
+
+
+def _print(text: str) -> None:
+    """*text* on stdout. A reader that has gone is no mistake; a full disk is a failed run."""
+    try:
+        typer.echo(text)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            from dpdk_io.errors import TeError
+
+            raise TeError(f"stdout cannot be written: {error.strerror}") from error
 
 
 def _one_line(message: object) -> None:
@@ -199,8 +215,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         _one_line("interrupted")
         return 130
-    except BrokenPipeError:
-        return 1
     except Exception as error:
         return _failure(error)
     return code or 0

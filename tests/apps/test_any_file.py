@@ -20,8 +20,8 @@ words = st.sampled_from(
 scalars = st.booleans() | st.integers(-2, 70000) | st.floats(-2, 2) | st.text(max_size=4) | words
 LEGACY_KEYS = (
     "netbricks", "engine", "trafficengine", "ports", "cores", "strict", "secondary", "name", "kni", "fdir", "dst_port_mask",
-    "ipnet", "mac", "namespace", "rx_cores", "tx_cores", "rxd", "flow_steering", "targets", "id", "ip", "port", "linux_if", "timeouts",
-    "established", "cps_limit", "max_open", "test_size", "vdev", "master_core",
+    "ipnet", "mac", "namespace", "rx_cores", "tx_cores", "rxd", "flow_steering", "targets", "id", "ip", "port", "linux_if",
+    "timeouts", "established", "cps_limit", "max_open", "test_size", "vdev", "master_core",
 )  # fmt: skip
 
 

@@ -24,6 +24,21 @@ def test_help_names_every_command(te_apps) -> None:
     assert te_apps().out == outcome.out
 
 
+def test_version(te_apps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"1.2.3 of {name}")
+    outcome = te_apps("--version")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "te-apps 1.2.3 of te-apps\n", "")
+
+
+@pytest.mark.parametrize(("command", "code", "lines"), [("> /dev/full", 1, 1), ("| true", 0, 0)])
+def test_stdout_that_takes_nothing(command: str, code: int, lines: int) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m apps.cli doctor --json {command}"],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (code, lines), done.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_fits_the_terminal(te_apps, command: str) -> None:
     outcome = te_apps(command, "--help")
