@@ -147,11 +147,16 @@ def _check_own_target(config: TrafficConfig, target: Target, place: str) -> None
         raise ConfigError(
             f"{place}: {ip_text(target.ip)} is our own address, where a client alone does not listen; give role both"
         )
-    indices = [index for index in range(len(config.cores)) if target.ip in config.addresses(index)]
-    ports = {port for index in indices for port in config.listen_ports(index)}
+    ports = ports_listening(config, target.ip)
     if target.port not in ports:
-        listed = ", ".join(map(str, sorted(ports, reverse=True)))
+        listed = ", ".join(map(str, ports))
         raise ConfigError(f"{place}: no core listens on port {target.port} of {ip_text(target.ip)}; there is {listed}")
+
+
+def ports_listening(config: TrafficConfig, ip: int) -> list[int]:
+    """The ports on which any core accepts connections to *ip*, an address of ours."""
+    cores = [index for index in range(len(config.cores)) if ip in config.addresses(index)]
+    return sorted({port for index in cores for port in config.listen_ports(index)}, reverse=True)
 
 
 def _check_max_open(config: TrafficConfig, places: Places) -> None:

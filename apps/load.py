@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from apps.checks import Places, capacity, check_run, check_traffic, stay_inside
+from apps.checks import Places, capacity, check_run, check_traffic, ports_listening, stay_inside
 from apps.config import MacswapConfig, RunConfig, Target, Timeouts, TrafficConfig
 from apps.errors import ConfigError, nearest
 from apps.legacy import LegacyReader, is_legacy
@@ -48,8 +48,23 @@ def load_traffic(path: Path | None, options: Options, maps: Sequence[str] = ()) 
             f"{places['kernel_side']}: {run.devices[0]} leads nowhere the kernel could be; leave it out, or use a tap"
         )
     config = _traffic(given, places, inside)
+    if legacy:
+        config = _without_missing_cores(config, places, warnings)
     check_traffic(config, places)
     return config, warnings
+
+
+def _without_missing_cores(config: TrafficConfig, places: Places, warnings: list[str]) -> TrafficConfig:
+    """The predecessor's files list every core as a target; those of cores that do not run are left out, unless none remains."""
+    missing = [
+        index
+        for index, target in enumerate(config.targets)
+        if config.is_server and config.is_local(target.ip) and target.port not in ports_listening(config, target.ip)
+    ]
+    if len(missing) == len(config.targets):
+        return config
+    warnings += [f"{places.item('targets', index)}: left out: its core does not run" for index in missing]
+    return replace(config, targets=tuple(target for index, target in enumerate(config.targets) if index not in missing))
 
 
 def load_run(path: Path | None, options: Options, maps: Sequence[str] = ()) -> tuple[MacswapConfig, list[str]]:

@@ -228,11 +228,13 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """130 or 143 after a signal; 1 when a connection or a response failed or connections are missing; else 0."""
+        """130 or 143 after a signal; 1 when a connection or a response failed, or connections are missing, or none of those
+        attempted completed; else 0."""
         total = self.total
         if self.ended_by in _SIGNAL_EXIT:
             return _SIGNAL_EXIT[self.ended_by]
-        missing = self.ended_by == DONE and self.wanted is not None and total.connections.completed < self.wanted
+        least = self.wanted or 0 if self.ended_by == DONE else int(total.connections.attempted > 0)
+        missing = total.connections.completed < least
         failed = total.client.connections.failed + total.server.connections.failed + total.unexpected
         return int(missing or failed > 0)
 

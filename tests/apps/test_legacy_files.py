@@ -141,6 +141,12 @@ def test_options_win(tmp_path: Path) -> None:
     assert (config.cps_per_core, config.connections, config.steering, config.devices) == (500, 5, "auto", ("ring",))
 
 
+def test_targets_of_cores_that_do_not_run_are_left_out(tmp_path: Path) -> None:
+    config, warnings = load_traffic(write(tmp_path, LOOPBACK), {"cores": "1"})
+    assert [target.port for target in config.targets] == [65535]
+    assert "engine.targets[1]: left out: its core does not run" in warnings
+
+
 def test_unknown_keys_are_warned_of(tmp_path: Path) -> None:
     text = (
         VDEV.replace("strict ", "stritc").replace("rx_cores", "tos = 1, rx_cores") + "tset_size = 9\n[proxyengine]\nqueries = 1\n"

@@ -123,6 +123,9 @@ def test_exit_codes() -> None:
     assert two_cores(wanted=200).exit_code == 0
     assert two_cores(wanted=201).exit_code == 1
     assert two_cores(wanted=201, ended_by=DURATION).exit_code == 0
+    stuck = CoreResult(elapsed_s=1.0, client=Role(Connections(attempted=5)))
+    assert Result("x", (), [stuck], 1.0, ended_by=DURATION).exit_code == 1
+    assert Result("x", (), [CoreResult()], 1.0, ended_by=DURATION).exit_code == 0
     assert two_cores(ended_by=SIGINT).exit_code == 130
     assert two_cores(ended_by=SIGTERM).exit_code == 143
     assert Result("x", (), [core(0, failed=1)], 1.0, wanted=100).exit_code == 1
