@@ -148,7 +148,7 @@ def _vdev(devargs: str, queues: int, taken: Collection[str]) -> Device:
 
 
 def _installed(name: str, kind: str) -> None:
-    """Refuse a driver that DPDK was installed without; net_virtio_user is in librte_net_virtio, net_bonding in librte_net_bond."""
+    """Refuse a driver that DPDK was installed without; net_virtio_user is in librte_net_virtio, net_bonding in ..._bond."""
     there = drivers()
     if there and not any(kind.startswith(driver) for driver in there):
         near = get_close_matches(kind, there, 1)

@@ -35,10 +35,11 @@ class _Conf(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Settings:
-    """How a port is set up: descriptors per queue, the device's own loopback, promiscuous mode, RSS types and key."""
+    """How a port is set up; the fields are those of `ports.Options`."""
 
-    rxd: int = 4096
-    txd: int = 4096
+    rxd: int = 1024
+    txd: int = 1024
+    ring_size: int = 4096
     nic_loopback: bool = False
     promiscuous: bool = True
     rss_types: int = 0
@@ -66,7 +67,7 @@ class EthPort:
     def _probe(self, settings: Settings) -> int:
         devargs = self.device.devargs
         if self._ring:
-            made = self._dpdk.te_rings_create(self.device.name.encode(), _DRIVER_RING, settings.txd)
+            made = self._dpdk.te_rings_create(self.device.name.encode(), _DRIVER_RING, settings.ring_size)
             check(self._what, made)
             devargs += f",nodeaction={self.device.name}:0:ATTACH"
         with quiet():

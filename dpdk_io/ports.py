@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import ModuleType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, Protocol
 
 from dpdk_io import devices, loopback
@@ -17,14 +17,20 @@ from dpdk_io.errors import UsageError
 
 @dataclass(frozen=True)
 class Options:
-    """How ports are opened: mbufs per socket (or per loopback device) and how many of them a core keeps to itself, descriptors
-    per queue, EAL's file prefix, hugepages (None: where there are enough), promiscuous mode, the device's own loopback, and RSS
-    with this key (empty: none) over these DPDK types."""
+    """How ports are opened.
+
+    mbuf_cnt: mbufs per socket, or per loopback device, best 2^n - 1; cache_size: how many of them a core keeps to itself
+    rxd, txd: descriptors per queue; ring_size: packets in a ring of loopback or net_ring, a power of two
+    prefix: EAL's file prefix; hugepages: None for where there are enough of them
+    promiscuous; nic_loopback: the device sends to itself; scatter: loopback devices spread flows over all queues
+    rss_key, rss_types: RSS with this key (empty: the device's own) over these of DPDK's types (0: no RSS)
+    """
 
     mbuf_cnt: int = 16383
     cache_size: int = 128
-    rxd: int = 4096
-    txd: int = 4096
+    rxd: int = 1024
+    txd: int = 1024
+    ring_size: int = 4096
     prefix: str = "te-apps"
     hugepages: bool | None = None
     promiscuous: bool = True
@@ -90,6 +96,10 @@ class Port:
         self.device.close()
 
 
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
 class Ports(list[Port]):
     """Open ports, in the order they were asked for. As a context manager it closes them at the end, last first.
 
@@ -99,7 +109,7 @@ class Ports(list[Port]):
     def __init__(self) -> None:
         super().__init__()
         self._after: list[Callable[[], None]] = []
-        self._handlers: dict[signal.Signals, Any] = {}
+        self._obeyed: list[signal.Signals] = []
         self._obey_signals()
         atexit.register(self.close)
 
@@ -108,7 +118,8 @@ class Ports(list[Port]):
             return
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is signal.SIG_DFL:
-                self._handlers[number] = signal.signal(number, lambda received, _: sys.exit(128 + received))
+                signal.signal(number, _exit)
+                self._obeyed.append(number)
 
     def close(self) -> None:
         """Close every port, then the mempools. Closing twice is harmless."""
@@ -116,9 +127,10 @@ class Ports(list[Port]):
             port.close()
         while self._after:
             self._after.pop()()
-        if threading.current_thread() is threading.main_thread():
-            while self._handlers:
-                signal.signal(*self._handlers.popitem())
+        while self._obeyed and threading.current_thread() is threading.main_thread():
+            number = self._obeyed.pop()
+            if signal.getsignal(number) is _exit:
+                signal.signal(number, signal.SIG_DFL)
         atexit.unregister(self.close)
 
     def __enter__(self) -> Ports:
@@ -174,7 +186,7 @@ def _plan(specs: Sequence[str], cores: Sequence[tuple[int, ...]]) -> list[tuple[
 def _loopback_port(device: devices.Device, cores: Sequence[int], options: Options, number: int) -> Port:
     opened = loopback.Loopback(
         len(cores),
-        ring_size=1 << max(options.txd - 1, 0).bit_length(),
+        ring_size=options.ring_size,
         mbuf_cnt=options.mbuf_cnt,
         cache_size=options.cache_size,
         scatter=options.scatter or device.scatter,
@@ -201,6 +213,7 @@ def _open_dpdk(ports: Ports, wanted: Sequence[tuple[devices.Device, tuple[int, .
     settings = ethport.Settings(
         rxd=options.rxd,
         txd=options.txd,
+        ring_size=options.ring_size,
         nic_loopback=options.nic_loopback,
         promiscuous=options.promiscuous,
         rss_types=options.rss_types,

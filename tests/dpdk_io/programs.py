@@ -58,6 +58,15 @@ def echo(spec: str, cores: str = "0", hugepages: str = "") -> dict[str, Any]:
 
 
 @program
+def send_all(spec: str, cores: str) -> dict[str, Any]:
+    """Send frames on each queue."""
+    with open_ports([spec], [int(core) for core in cores.split(",")]) as (port,):
+        for queue in range(port.n_queues):
+            send(port, FRAMES, queue)
+        return report(port)
+
+
+@program
 def mirror(spec: str, interface: str) -> dict[str, Any]:
     """Frames from a socket on *interface* to the device and back."""
     with open_ports([spec], [0]) as (port,):
