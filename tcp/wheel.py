@@ -16,7 +16,7 @@ BUCKETS = 1 << 16
 _MASK = BUCKETS - 1
 
 WHEEL = np.dtype({"names": ["entries", "heads", "tick"], "formats": ["<i8", "<i8", "<i8"], "itemsize": 64})
-"""entries, heads: addresses; tick: the first one (ms) whose bucket is not finished."""
+"""entries, heads: addresses; tick: the first one (ms) whose bucket may hold something."""
 
 ENTRY = np.dtype([("next", "<u4"), ("prev", "<u4"), ("deadline", "<u4"), ("linked", "<u4")])
 """next, prev: slot + 1, 0 = none; deadline: ms, 0 = none; linked: the tick whose bucket holds the entry, 0 = in none."""
@@ -64,7 +64,6 @@ def expired(wheel, now):
         if slot >= 0:
             return slot
         tick += 1
-    wheel.tick = tick
     return -1
 
 

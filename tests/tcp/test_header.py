@@ -1,0 +1,190 @@
+"""Headers and checksums against byte-by-byte models; ISNs against SipHash written out."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dpdk_io.memory import aligned, guard, signed
+from tcp.checksum import fold, ip_checksum, ones_sum, pseudo_sum, pseudo_sum_at, tcp_checksum
+from tcp.header import header_len, parse_header, parse_options, segment_header_len, write_checksum, write_header
+from tcp.isn import initial, siphash12
+from tcp.segment import OPT_MSS, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, SEGMENT, SYN
+from tcp.seq import advance, distance
+
+
+def slow_sum(data: bytes) -> int:
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def stored(value: int) -> int:
+    """The 16 bits that `store16` puts, as a big-endian word."""
+    return int.from_bytes(int(value).to_bytes(2, "little"), "big")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=1500), st.integers(0, 9))
+def test_ones_sum(data: bytes, shift: int) -> None:
+    memory = np.frombuffer(b"\xee" * shift + data + b"\xee" * 9, np.uint8).copy()
+    address = memory.ctypes.data + shift
+    with guard((address, len(data))):
+        assert stored(fold(ones_sum(address, len(data), 0))) == slow_sum(data)
+
+
+def test_ones_sum_of_a_jumbo_of_ones() -> None:
+    memory = np.full(9000, 0xFF, np.uint8)
+    assert fold(ones_sum(memory.ctypes.data, 9000, (1 << 48) - 1)) == 0xFFFF
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(min_size=20, max_size=1500))
+def test_tcp_checksum(source: int, destination: int, segment: bytes) -> None:
+    memory = np.frombuffer(segment, np.uint8).copy()
+    memory[16:18] = 0
+    address = memory.ctypes.data
+    pseudo = struct.pack("!IIBBH", source, destination, 0, 6, len(segment))
+    value = tcp_checksum(address, len(segment), pseudo_sum(source, destination, len(segment)))
+    assert stored(value) == slow_sum(pseudo + memory.tobytes()) ^ 0xFFFF
+    ip = np.frombuffer(bytes(12) + pseudo[:8], np.uint8).copy()
+    assert tcp_checksum(address, len(segment), pseudo_sum_at(ip.ctypes.data, len(segment))) == value
+    write_checksum(address, value)
+    assert tcp_checksum(address, len(segment), pseudo_sum(source, destination, len(segment))) == 0
+    memory[len(segment) - 1] ^= 1
+    assert tcp_checksum(address, len(segment), pseudo_sum(source, destination, len(segment))) != 0
+
+
+def test_ip_checksum_of_a_known_header() -> None:
+    header = np.frombuffer(bytes.fromhex("450000730000400040110000c0a80001c0a800c7"), np.uint8).copy()
+    assert stored(ip_checksum(header.ctypes.data, 20)) == 0xB861
+
+
+@pytest.mark.parametrize("mss", [0, 1460])
+def test_written_header_reads_back(mss: int) -> None:
+    out, seg = aligned(1, SEGMENT)[0], aligned(1, SEGMENT)[0]
+    out.seq, out.ack, out.wnd, out.tcp_flags, out.mss, out.opts = 0xFFFFFFF0, 0x80000001, 65535, SYN, mss, OPT_MSS if mss else 0
+    memory = np.full(64, 0xEE, np.uint8)
+    address = memory.ctypes.data
+    length = write_header(address, 0xC001, 80, out)
+    assert length == segment_header_len(out) == header_len(address) == (24 if mss else 20)
+    assert struct.unpack_from("!HHIIBBHHH", memory.tobytes()) == (
+        0xC001, 80, 0xFFFFFFF0, 0x80000001, length << 2, SYN, 65535, 0, 0,
+    )  # fmt: skip
+    assert (memory[length:] == 0xEE).all()
+    parse_header(address, seg)
+    assert parse_options(address + 20, length - 20, seg)
+    assert [seg[name] for name in ("seq", "ack", "wnd", "tcp_flags", "opts", "mss")] == [
+        out[name] for name in ("seq", "ack", "wnd", "tcp_flags", "opts", "mss")
+    ]
+
+
+def parsed(options: bytes) -> tuple[bool, dict[str, int]]:
+    memory = np.frombuffer(options + b"\x02\x04", np.uint8).copy()
+    seg = aligned(1, SEGMENT)[0]
+    seg.opts = 0xFF
+    with guard((memory.ctypes.data, len(options))):
+        good = bool(parse_options(memory.ctypes.data, len(options), seg))
+    return good, {name: int(seg[name]) for name in ("opts", "mss", "wscale", "ts_val", "ts_ecr")}
+
+
+NONE = {"opts": 0, "mss": 0, "wscale": 0, "ts_val": 0, "ts_ecr": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "good", "values"),
+    [
+        ("", True, {}),
+        ("00", True, {}),
+        ("01010101", True, {}),
+        ("020405b4", True, {"opts": OPT_MSS, "mss": 1460}),
+        ("01030307", True, {"opts": OPT_WSCALE, "wscale": 7}),
+        ("04020101", True, {"opts": OPT_SACK_PERMITTED}),
+        ("0101080a0000000180000002", True, {"opts": OPT_TIMESTAMPS, "ts_val": 1, "ts_ecr": 0x80000002}),
+        (
+            "020405b40402080a000000010000000001030307", True,
+            {"opts": OPT_MSS | OPT_SACK_PERMITTED | OPT_TIMESTAMPS | OPT_WSCALE, "mss": 1460, "wscale": 7, "ts_val": 1},
+        ),
+        ("00020405b4", True, {}),
+        ("fd04aabb020405b4", True, {"opts": OPT_MSS, "mss": 1460}),
+        ("020305b4", False, {}),
+        ("0203050203", False, {}),
+        ("0200", False, {}),
+        ("0201", False, {}),
+        ("ff00ffff", False, {}),
+        ("02", False, {}),
+        ("0204", False, {}),
+        ("020405", False, {}),
+        ("01010102", False, {}),
+        ("020405b40800", False, {"opts": OPT_MSS, "mss": 1460}),
+        ("080a00000001", False, {}),
+    ],
+)  # fmt: skip
+def test_parse_options(options: str, good: bool, values: dict[str, int]) -> None:
+    assert parsed(bytes.fromhex(options)) == (good, NONE | values)
+
+
+@given(st.binary(max_size=40))
+def test_parse_options_stays_inside_and_ends(options: bytes) -> None:
+    good, values = parsed(options)
+    assert good in (True, False)
+    assert values["opts"] < 16
+
+
+def slow_siphash(key0: int, key1: int, data: bytes, compress: int, finish: int) -> int:
+    mask = (1 << 64) - 1
+    v = [key0 ^ 0x736F6D6570736575, key1 ^ 0x646F72616E646F6D, key0 ^ 0x6C7967656E657261, key1 ^ 0x7465646279746573]
+
+    def left(x: int, n: int) -> int:
+        return (x << n | x >> (64 - n)) & mask
+
+    def rounds(n: int) -> None:
+        for _ in range(n):
+            for a, b, turn, half in ((0, 1, 13, True), (2, 3, 16, False), (0, 3, 21, False), (2, 1, 17, True)):
+                v[a] = (v[a] + v[b]) & mask
+                v[b] = left(v[b], turn) ^ v[a]
+                v[a] = left(v[a], 32) if half else v[a]
+
+    padded = data + bytes(-(len(data) + 1) % 8) + bytes([len(data)])
+    for (word,) in struct.iter_unpack("<Q", padded):
+        v[3] ^= word
+        rounds(compress)
+        v[0] ^= word
+    v[2] ^= 0xFF
+    rounds(finish)
+    return v[0] ^ v[1] ^ v[2] ^ v[3]
+
+
+def test_siphash_model_gives_the_published_vector() -> None:
+    key0, key1 = struct.unpack("<QQ", bytes(range(16)))
+    assert slow_siphash(key0, key1, bytes(range(15)), 2, 4) == 0xA129CA6149BE45E5
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.binary(min_size=12, max_size=12))
+def test_siphash(key0: int, key1: int, data: bytes) -> None:
+    first, rest = struct.unpack("<QI", data)
+    fast = siphash12(signed(key0), signed(key1), signed(first), rest)
+    assert int(fast) & (2**64 - 1) == slow_siphash(key0, key1, data, 1, 3)
+
+
+def test_isn_runs_with_the_clock_and_differs_by_connection() -> None:
+    us = 1 << 40
+    peer = int.from_bytes(socket.inet_aton("198.18.0.1"), "big")
+    isns = {port: int(initial(5, 6, 1, port, peer, 80, us)) for port in range(1024, 1224)}
+    assert len(set(isns.values())) == 200
+    assert all(0 <= isn < 1 << 32 for isn in isns.values())
+    assert distance(int(initial(5, 6, 1, 1024, peer, 80, us + 4000)), isns[1024]) == 1000
+    assert initial(5, 7, 1, 1024, peer, 80, us) != isns[1024]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
+def test_distance_is_the_inverse_of_advance(seq: int, n: int) -> None:
+    assert 0 <= advance(seq, n) < 1 << 32
+    assert distance(advance(seq, n), seq) == n
