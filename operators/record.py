@@ -18,7 +18,7 @@ RECORD = np.dtype(
         ("ethertype", "u2"), ("kind", "u1"), ("l4_proto", "u1"), ("tcp_flags", "u1"), ("ip_version", "u1"),
     ]
 )  # fmt: skip
-"""at: the burst's time in cycles (`dpdk_io.clock`); length: the whole frame's; the others as parse has them, in host byte order."""
+"""at: the time in cycles (`dpdk_io.clock`); length: of the whole frame; the others as parse has them, in host byte order."""
 _SEEN, _CAPACITY, _ROWS, _SIZE = 0, 8, 64, 32
 assert RECORD.itemsize == _SIZE
 

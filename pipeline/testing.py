@@ -9,6 +9,8 @@ the frames given to it, remembers what became of every mbuf, and ends the loop a
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,10 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dpdk_io.jit import kernel
-from dpdk_io.mbuf import DATA_ROOM, HEADROOM, clear, frame, header
+from dpdk_io.mbuf import DATA_ROOM, HEADROOM, MBUF, clear, frame, header
 from dpdk_io.memory import aligned, copy, i64, load64, store64
 from dpdk_io.mempool import STRIDE
 from pipeline.core import Core, whole_frame
+from pipeline.errors import PipelineError
 from pipeline.operator import Operator
 from pipeline.outbox import QUEUES
 from pipeline.pipeline import Pipeline
@@ -30,6 +33,7 @@ MBUFS = 1024
 
 _CORE, _RECEIVED, _SENT, _FREED, _FREE, _STACKS = 0, 1, 2, 3, 4, 8
 _ROOM = 4 * MBUFS
+_NO_ACCESS = 0
 
 
 class Outcome(NamedTuple):
@@ -53,15 +57,17 @@ class Bench:
 
     def __init__(
         self, steps: Pipeline | Operator | Sequence[Any], *, resources: Mapping[str, Any] | None = None,
-        callbacks: Mapping[int, Callable[[np.ndarray], None]] | None = None,
+        callbacks: Mapping[int, Callable[[np.ndarray], None]] | None = None, fenced: bool = False,
     ) -> None:  # fmt: skip
+        """fenced: frames end where memory begins that may not be touched, so that an operator which reads too far is killed."""
         if isinstance(steps, Operator):
             steps = [steps]
         self.pipeline = steps if isinstance(steps, Pipeline) else Pipeline("bench", steps, resources)
         self._words = aligned(_STACKS + (_FREE + 1) * _ROOM, np.int64)
         self._pool = aligned(MBUFS * STRIDE, np.uint8)
+        self._fence = Fence() if fenced else None
         for k in range(MBUFS):
-            self._free(_formatted(self._pool.ctypes.data + k * STRIDE))
+            self._free(self._pool.ctypes.data + k * STRIDE)
         ignore = dict.fromkeys((SLOW, USER0, USER1, USER2), _ignore)
         self.core = Core(self.pipeline, self, 0, callbacks={**ignore, **(callbacks or {})})
         self.core.compile()
@@ -82,6 +88,8 @@ class Bench:
         """Send *frames* through, *burst* of them a turn, then let *turns* pass without any. Frames of more than *segment* bytes
         are spread over several mbufs. The outcomes come in the order of *frames*, those of frames the pipeline made after them;
         `sent` has what was sent in order of sending."""
+        if self._fence and (burst != 1 or any(len(data) > min(segment, DATA_ROOM) for data in frames)):
+            raise PipelineError("a fenced bench takes frames of one segment, one at a time")
         self.sent = []
         self._numbers = {}
         found: list[Outcome] = []
@@ -121,6 +129,8 @@ class Bench:
         for mbuf, piece, following in zip(mbufs, pieces, [*mbufs[1:], 0], strict=True):
             fields = header(mbuf)
             fields.data_len, fields.next = len(piece), following
+            if self._fence:
+                fields.buf_addr, fields.data_off, fields.buf_len = self._fence.address - len(piece), 0, len(piece)
             frame(mbuf)[:] = np.frombuffer(piece, np.uint8)
         header(mbufs[0]).pkt_len = len(data)
         header(mbufs[0]).nb_segs = len(pieces)
@@ -130,7 +140,9 @@ class Bench:
     def _free(self, mbuf: int) -> None:
         """Every segment, cleared, for the next frame."""
         while mbuf:
-            following = int(header(mbuf).next)
+            fields = header(mbuf)
+            following = int(fields.next)
+            fields.buf_addr, fields.buf_len, fields.refcnt = mbuf + MBUF.itemsize, HEADROOM + DATA_ROOM, 1
             clear(mbuf)
             self._push(_FREE, mbuf)
             mbuf = following
@@ -158,12 +170,15 @@ def run(
     return Bench(steps, resources=resources).run(frames, burst=burst)
 
 
-def _formatted(mbuf: int) -> int:
-    fields = header(mbuf)
-    fields.buf_addr = mbuf + fields.dtype.itemsize
-    fields.buf_len = HEADROOM + DATA_ROOM
-    fields.refcnt = 1
-    return mbuf
+class Fence:
+    """A page that may not be touched, at `address`, and room for a frame before it."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, DATA_ROOM + 2 * mmap.PAGESIZE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        self.address = (start + DATA_ROOM + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+        if ctypes.CDLL(None).mprotect(ctypes.c_void_p(self.address), mmap.PAGESIZE, _NO_ACCESS) != 0:
+            raise PipelineError("no memory can be protected on this system; run without fenced")
 
 
 def _ignore(frame: np.ndarray) -> None:
