@@ -1,17 +1,18 @@
 """icmp_echo: answer pings (RFC 792, RFC 1122 3.2.2.6).
 
 Answered are echo requests to an address that agrees with *ip* in the bits of *mask*: by default, to any. Requests sent to a group
-or broadcast address are not answered, and fragments are not reassembled: they go on, as all other packets do.
+or broadcast address are not answered, and fragments are not reassembled: they go on, as all other packets do. The answer's
+checksum is the request's plus what the type is less; unlike RFC 1624's way this is right for a message of zeros too.
 """
 
 from __future__ import annotations
 
-from dpdk_io.memory import be16, i64, load8
+from dpdk_io.memory import be16, i64, load8, put_be16, store8
 from operators import wire
-from operators.edit import replace16, set_ttl, swap32, swap_macs
+from operators.edit import set_ttl, swap32, swap_macs
 from operators.parse import ICMP
 from pipeline import DROP, NEXT, TX, operator
-from tcp.checksum import ip_checksum
+from tcp.checksum import fold, ip_checksum
 
 _TTL = 64
 _FIRST_GROUP = 0xE0000000
@@ -38,6 +39,7 @@ def icmp_echo(pkt, meta, state):
     swap_macs(pkt)
     swap32(ip + wire.IP_SRC, ip + wire.IP_DST)
     set_ttl(ip, _TTL)
-    replace16(icmp + wire.ICMP_TYPE, icmp + wire.ICMP_CHECKSUM, i64(wire.ICMP_ECHO_REPLY << 8))
+    store8(icmp + wire.ICMP_TYPE, wire.ICMP_ECHO_REPLY)
+    put_be16(icmp + wire.ICMP_CHECKSUM, fold(be16(icmp + wire.ICMP_CHECKSUM) + (wire.ICMP_ECHO_REQUEST << 8)))
     state.answered += 1
     return TX
