@@ -186,7 +186,7 @@ def _write_record(eng, counters, conn, app, cause):
         return
     client = i64(conn.bits) & CLIENT
     record = record_at(i64(eng.records) + (head & i64(eng.record_mask)) * 64, RECORD)
-    record.start_us = i64((i64(app.first_at) - i64(eng.epoch)) * eng.us_per_cycle)
+    record.start_us = i64((i64(app.first_at) - i64(eng.begun)) * eng.us_per_cycle)
     record.uid = i64(app.uid)
     record.client_ip = i64(conn.local_ip if client else conn.peer_ip)
     record.server_ip = i64(conn.peer_ip if client else conn.local_ip)

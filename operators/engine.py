@@ -94,10 +94,10 @@ ENGINE = np.dtype(
     [
         (name, "i8")
         for name in (
-            "epoch", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
+            "epoch", "begun", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
             "conns", "colds", "apps", "index", "slots", "wheel", "ports", "client_limits", "server_limits", "scratch", "seg2",
             "client", "server", "connect_histogram", "lifetime_histogram",
-            "mac", "core", "n_local", "local", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
+            "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
             "is_client", "wanted", "max_open", "started", "burst_open", "paused", "late", "shortfall_cycles",
             "isn_key0", "isn_key1", "hash_seed",
             "request", "request_len", "request_sum", "own_payload", "expect", "expect_len", "response_kind", "response",

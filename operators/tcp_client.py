@@ -9,6 +9,7 @@ from operators.connections import release, settle, transmit
 from operators.engine import (
     ATTEMPTED, ENGINE, OPEN, TARGET, TIME_WAIT_EVICTED, app_at, bump, cold_at, conn_at, peek,
 )  # fmt: skip
+from operators.steering import STEERING, owner
 from operators.tcp_state import new_app
 from pipeline import BURST, room, tick
 from pipeline.outbox import CORE
@@ -20,12 +21,14 @@ from tcp.open import connect
 from tcp.ports import PORTS, give_port, take_port
 from tcp.slots import SLOTS, give_slot, take_slot
 
+_PORTS_TRIED = 1024
+
 
 @tick(state=[("no_port", "i8"), ("no_slot", "i8")])
 def tcp_client(now, out, state, tcp):
     """Open the connections that are due: never more than wanted, than may be open at once, or than the schedule asks for."""
     eng = record_at(tcp, ENGINE)
-    if not i64(eng.is_client) or i64(eng.paused) or now < i64(eng.epoch):
+    if not i64(eng.is_client) or i64(eng.paused) or now < i64(eng.begun):
         return i64(0)
     opened = i64(0)
     for _ in range(_allowed(eng, out, now)):
@@ -43,7 +46,7 @@ def _allowed(eng, out, now):
     if i64(eng.wanted) >= 0:
         allowed = min(allowed, i64(eng.wanted) - i64(eng.started))
     if eng.per_cycle > 0.0:
-        due = i64((now - i64(eng.epoch)) * eng.per_cycle) - i64(eng.started)
+        due = i64((now - i64(eng.begun)) * eng.per_cycle) - i64(eng.started)
         if due > BURST:
             eng.late = max(i64(eng.late), due)
         return min(allowed, due)
@@ -60,11 +63,11 @@ def _open_one(eng, out, state, now):
         return False
     local = i64(eng.next_local)
     ports = record_at(i64(eng.ports) + local * 64, PORTS)
-    port = take_port(ports)
+    local_ip = load64(i64(eng.local) + local * 8)
+    port = _take_own_port(eng, ports, local_ip, target)
     if port < 0:
         state.no_port += 1
         return False
-    local_ip = load64(i64(eng.local) + local * 8)
     slot = _claim(eng, local_ip, port, i64(target.ip), i64(target.port))
     if slot < 0:
         give_port(ports, port)
@@ -77,6 +80,23 @@ def _open_one(eng, out, state, now):
         eng.next_local = local + 1 if local + 1 < i64(eng.n_local) else 0
     eng.next_target = following
     return True
+
+
+@kernel
+def _take_own_port(eng, ports, local_ip, target):
+    """A free port whose packets the device, or `steer`, brings back to this core; -1 when none of the next few is."""
+    port = take_port(ports)
+    if not i64(eng.steering):
+        return port
+    steering = record_at(i64(eng.steering), STEERING)
+    for _ in range(_PORTS_TRIED):
+        if port < 0 or owner(steering, i64(target.ip), local_ip, i64(target.port), port) == i64(steering.index):
+            return port
+        give_port(ports, port)
+        port = take_port(ports)
+    if port >= 0:
+        give_port(ports, port)
+    return i64(-1)
 
 
 @kernel
@@ -125,5 +145,5 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
 def _due(eng, now):
     """When the schedule wanted this connection: latencies count from then, however late it is."""
     if eng.per_cycle > 0.0:
-        return i64(eng.epoch) + i64(i64(eng.started) / eng.per_cycle)
+        return i64(eng.begun) + i64(i64(eng.started) / eng.per_cycle)
     return now

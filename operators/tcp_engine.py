@@ -26,6 +26,10 @@ _INTERVALS = 1 << 17
 _NAME_LEN = 16
 _ECHO_SIZES = (2048, 32768)
 
+_NEVER = (1 << 63) - 1
+_BURST = 32
+"""Connections that may be due and not yet started at any moment."""
+
 HTTP_BODY = b"te-apps\n"
 
 
@@ -64,6 +68,10 @@ class Settings:
     """Connections kept in TIME_WAIT; beyond that the oldest are ended early, counted."""
     records: int = 0
     """Room for so many connection records, a power of two; 0: none are kept."""
+    kernel_side: bool = False
+    """Segments that are not ours take the SLOW path instead of being dropped or reset."""
+    steering: np.ndarray | None = None
+    """The core's `Steering` record: clients then use only ports whose packets come back to their core."""
     seed: int = 1
     core: int = 0
 
@@ -129,6 +137,13 @@ class TcpEngine:
         self.record.mac = int.from_bytes(settings.mac, "little")
         self.record.core = settings.core
         self._list("local", settings.local_ips)
+        self.record.first_local = settings.local_ips[0]
+        self.record.kernel_side = int(settings.kernel_side)
+        if settings.client_ports:
+            self.record.first_client_port, self.record.last_client_port = min(settings.client_ports), max(settings.client_ports)
+        if settings.steering is not None:
+            self.record.steering = settings.steering.ctypes.data
+            self._kept.append(settings.steering)
         self._list("listen", settings.listen)
         targets = self._array("targets", len(settings.targets), TARGET)
         for entry, (ip, port, neighbour) in zip(targets, settings.targets, strict=False):
@@ -182,12 +197,29 @@ class TcpEngine:
         self._block("server_limits", new_limits(**{**settings.limits, "rcv_wnd": window}))
 
     def start(self, epoch: int, hertz: int) -> None:
-        """The run begins at *epoch* (cycles), the counter runs at *hertz*. Before the cores poll."""
+        """TCP's clock begins at *epoch* (cycles), the counter runs at *hertz*. Before the cores poll; clients wait for `begin`."""
         self.record.epoch = epoch
         self.record.us_per_cycle = 1e6 / hertz
         self.record.second_cycles = hertz
-        self.record.next_second = epoch + hertz
+        self.record.next_second = _NEVER
         self.record.per_cycle = (self.settings.cps or 0.0) / hertz
+
+        self.record.paused = 1
+
+    def begin(self, epoch: int) -> None:
+        """Clients start at *epoch* (cycles): rates and intervals count from then. While the cores poll."""
+        self.record.begun = epoch
+        self.record.next_second = epoch + self.record.second_cycles
+        self.record.paused = 0
+
+    def shortfall(self, elapsed: float) -> int:
+        """Connections the schedule asked for within *elapsed* seconds that were not started, for whatever reason."""
+        if not self.settings.cps:
+            return 0
+        asked = int(self.settings.cps * elapsed)
+        if self.settings.wanted is not None:
+            asked = min(asked, self.settings.wanted)
+        return max(0, asked - int(self.record.started) - _BURST)
 
     def counters(self, role: str) -> dict[str, int]:
         """The counters of "client" or "server" by name."""

@@ -12,7 +12,7 @@ from operators.engine import (
 from operators.frames import source_mac, write_headers
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, end, update_window
-from pipeline import DROP, KEEP, operator, send
+from pipeline import DROP, KEEP, SLOW, operator, send
 from tcp.checksum import pseudo_sum_at, tcp_checksum
 from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN, EV_REUSE, EV_RST_DUE, EV_SYN
 from tcp.header import HEADER_LEN, parse_options
@@ -35,6 +35,8 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     """Run TCP: find the segment's connection, change its state, send its answer; a SYN to an open port begins a connection."""
     eng = record_at(tcp, ENGINE)
     if not is_local(eng, i64(meta.dst)):
+        if eng.kernel_side:
+            return SLOW
         state.foreign += 1
         return DROP
     if i64(meta.l3) != ETH_HEADER:
@@ -96,6 +98,9 @@ def _arrive(eng, out, pkt, mbuf, meta, slot, now):
 def _no_connection(eng, out, pkt, mbuf, meta, state, hashed, now):
     """A SYN to an open port begins one; anything else is answered with an RST (RFC 9293 section 3.10.7.1)."""
     counters = i64(eng.server)
+    port = i64(meta.dport)
+    if eng.kernel_side and not is_listening(eng, port) and not i64(eng.first_client_port) <= port <= i64(eng.last_client_port):
+        return i64(SLOW)
     if i64(meta.tcp_flags) & SYN and is_listening(eng, i64(meta.dport)) and listen(meta) & EV_SYN:
         return _accept(eng, out, pkt, mbuf, meta, state, hashed, now)
     bump(counters, UNEXPECTED, 1)

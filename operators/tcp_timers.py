@@ -39,9 +39,9 @@ def tcp_timers(now, out, tcp):
 @kernel
 def _next_second(eng, now):
     """Counts of started and completed connections go to the second they fall into; the last bucket takes all beyond the table."""
-    seconds = (now - i64(eng.epoch)) // i64(eng.second_cycles)
+    seconds = max(now - i64(eng.begun), 0) // i64(eng.second_cycles)
     eng.interval = min(seconds, i64(eng.interval_count) - 1)
-    eng.next_second = i64(eng.epoch) + (seconds + 1) * i64(eng.second_cycles)
+    eng.next_second = i64(eng.begun) + (seconds + 1) * i64(eng.second_cycles)
 
 
 @kernel

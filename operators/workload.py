@@ -15,7 +15,7 @@ from operators.engine import (
 )  # fmt: skip
 from tcp.application import close, queue
 from tcp.connection import ACK_DUE, CLIENT, raise_bits
-from tcp.segment import PSH
+from tcp.segment import FIN, PSH
 from tcp.seq import distance
 
 _MAGIC = 0x50414554
@@ -71,7 +71,7 @@ def _client_takes(eng, conn, app, address, length, flags):
     app.received_messages += 1
     if i64(app.received_messages) >= i64(eng.fin_by_client):
         close(conn)
-    else:
+    elif not flags & FIN:
         _send_message(eng, conn, app)
 
 

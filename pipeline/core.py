@@ -58,6 +58,11 @@ class Core:
         self._run: Any = None
         self._finish: Any = None
 
+    @property
+    def compiled_before(self) -> bool:
+        """Is the loop's machine code on disk?"""
+        return self.pipeline.generated(self._port.driver.__name__).compiled_before
+
     def compile(self) -> None:
         """Build the loop, or load it from disk; the loop is entered and left without a turn."""
         module = self.pipeline.generated(self._port.driver.__name__).load()

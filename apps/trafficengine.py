@@ -1,0 +1,204 @@
+"""trafficengine: TCP connections as client, server or both, on every core at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from apps.addresses import ip_text
+from apps.config import TrafficConfig
+from apps.engine import Signals, Watch, compile_cores, core_results, port_options, port_statistics, run_of
+from apps.records import RecordWriter, open_records
+from apps.report import Progress
+from apps.result import CAUSES, COUNTERS, DONE, Connections, CoreResult, Interval, Result, Role
+from apps.trafficpipeline import Site, traffic_pipeline
+from dpdk_io import TeError, open_ports
+from dpdk_io.clock import cycles, hertz
+from operators.engine import RECORD
+from operators.tcp_engine import TcpEngine
+from pipeline import SLOW, Core, Run
+from tcp.connection import STATE_NAMES
+
+_ARP_PATIENCE = 3.0
+"""Seconds to wait for next hops to answer."""
+_DRAIN_QUIET = 0.05
+_DRAIN_LIMIT = 1.0
+"""After the last connection: until nothing has moved for this long, at most the limit, so that last ACKs are seen."""
+_START_AHEAD = 0.001
+_LABELS = {"role": ("client", "server"), "cause": CAUSES}
+
+
+def run(config: TrafficConfig) -> Result:
+    """Run *config*; TeError when next hops do not answer, DeviceError when a device cannot be opened."""
+    with ExitStack() as stack:
+        ports = stack.enter_context(open_ports(config.devices, config.cores, port_options(config)))
+        signals = stack.enter_context(Signals())
+        site = Site(config, ports, stack)
+        pipeline = traffic_pipeline(site)
+        cores = [_instances(site, pipeline, k) for k in range(len(config.cores))]
+        compile_cores([core for instances in cores for core in instances], config.quiet)
+        traffic = _Traffic(config, site, cores, stack)
+        started = traffic.run(run_of(config, cores, ports), signals)
+        return traffic.result(started, port_statistics(ports))
+
+
+def _instances(site: Site, pipeline: Callable[[int], Any], k: int) -> list[Core]:
+    """The instances on the k-th core, one for each device."""
+    callbacks: dict[int, Callable[[np.ndarray], None]] = {}
+    inject = None
+    if site.tap is not None:
+        callbacks[SLOW] = lambda frame: _to_kernel(site, frame)
+        inject = site.tap.read if k == 0 else None
+    return [
+        Core(pipeline(number), port, k, k, idle=site.config.idle, callbacks=callbacks, inject=inject if number == 0 else None)
+        for number, port in enumerate(site.ports)
+    ]
+
+
+def _to_kernel(site: Site, frame: np.ndarray) -> None:
+    assert site.tap is not None
+    site.tap.write(frame.tobytes())
+
+
+class _Traffic:
+    """One run: its start, its course and what is made of its counters."""
+
+    def __init__(self, config: TrafficConfig, site: Site, cores: Sequence[Sequence[Core]], stack: ExitStack) -> None:
+        self.config = config
+        self.site = site
+        self.cores = cores
+        self._writer: RecordWriter | None = None
+        if config.records is not None:
+            self._writer = open_records(config.records, RECORD, {**_LABELS, "states": STATE_NAMES})
+            stack.callback(self._writer.close)
+        self._shown = (time.monotonic(), 0)
+        self.ended_by = DONE
+
+    @property
+    def engines(self) -> list[TcpEngine]:
+        return self.site.engines
+
+    def run(self, run: Run, signals: Signals) -> tuple[float, float]:
+        """Until it is over; (start, end) on the monotonic clock."""
+        self._start_engines(paused=True)
+        with run:
+            self._resolve(run, signals)
+            start = time.monotonic()
+            self._start_engines(paused=False)
+            watch = Watch(self.config, done=self._done, show=self._show, collect=self._collect)
+            self.ended_by = watch.until_over(run, signals, start)
+            end = time.monotonic()
+            self._drain(run)
+        self._collect()
+        return start, end
+
+    def _start_engines(self, paused: bool) -> None:
+        """Engines know the time from the beginning; clients begin when next hops are known."""
+        rate = hertz()
+        epoch = cycles() + int(_START_AHEAD * rate)
+        for engine in self.engines:
+            if paused:
+                engine.start(epoch, rate)
+            else:
+                engine.begin(epoch)
+
+    def _resolve(self, run: Run, signals: Signals) -> None:
+        neighbours = self.site.neighbours
+        deadline = time.monotonic() + _ARP_PATIENCE
+        while run.running and not signals.name and neighbours.unknown():
+            if time.monotonic() > deadline:
+                names = ", ".join(map(ip_text, neighbours.unknown()))
+                raise TeError(f"no ARP answer from {names}: is it up, and on this link? else give its MAC with the target")
+            time.sleep(0.005)
+
+    def _done(self) -> bool:
+        """Everything that was wanted has come to its end; a server alone is done after as many connections as it was told."""
+        if self.config.connections is None:
+            return False
+        if self.config.is_client:
+            return all(engine.done for engine in self.engines)
+        served = sum(c["completed"] + c["failed"] for c in (engine.counters("server") for engine in self.engines))
+        return served >= self.config.connections * len(self.config.cores)
+
+    def _drain(self, run: Run) -> None:
+        """No more connections are begun; what is on its way is let come to its end."""
+        for engine in self.engines:
+            engine.record.paused = 1
+        limit = time.monotonic() + _DRAIN_LIMIT
+        before, since = -1, time.monotonic()
+        while run.running and time.monotonic() < limit and any(engine.open for engine in self.engines) | (before < 0):
+            now = sum(core.counters()["rx_packets"] for core in run.cores)
+            if now != before:
+                before, since = now, time.monotonic()
+            elif time.monotonic() - since > _DRAIN_QUIET:
+                break
+            self._collect()
+            time.sleep(0.005)
+        time.sleep(0.01)
+
+    def _collect(self) -> None:
+        if self._writer is not None:
+            for engine in self.engines:
+                chunk = engine.take_records()
+                if len(chunk):
+                    self._writer.write(chunk)
+
+    def _show(self, progress: Progress, elapsed: float) -> None:
+        role = "client" if self.config.is_client else "server"
+        totals = [engine.counters(role) for engine in self.engines]
+        completed = sum(t["completed"] for t in totals)
+        now = time.monotonic()
+        rate = (completed - self._shown[1]) / max(now - self._shown[0], 1e-9)
+        self._shown = (now, completed)
+        progress.update(elapsed, completed, sum(t["failed"] for t in totals), sum(t["open"] for t in totals), rate)
+
+    def result(self, course: tuple[float, float], ports: dict[str, dict[str, int]]) -> Result:
+        """Everything counted."""
+        elapsed = course[1] - course[0]
+        results = core_results(self.config, self.cores, elapsed)
+        for k, share in enumerate(results):
+            for engine in self.site.engines_of(k):
+                _add_engine(share, engine, elapsed)
+        if self.site.steering is not None:
+            results[0].drops["left_in_rings"] = self.site.steering.waiting()
+        if self.site.tap is not None:
+            results[0].drops["kernel_side"] = self.site.tap.dropped
+        wanted = None
+        if self.config.connections is not None and self.config.is_client:
+            wanted = self.config.connections * len(self.engines)
+        per_core = self.config.cps_per_core
+        return Result(
+            "trafficengine", self.config.devices, results, elapsed, self.ended_by, wanted=wanted,
+            asked_cps=per_core and per_core * len(self.config.cores), seed=self.config.seed, ports=ports,
+        )  # fmt: skip
+
+
+def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float) -> None:
+    client, server = engine.counters("client"), engine.counters("server")
+    _add_role(share.client, client)
+    _add_role(share.server, server)
+    share.expected += client["expected"]
+    share.unexpected += client["unexpected"]
+    share.connect += engine.connect_histogram
+    share.lifetime += engine.lifetime_histogram
+    share.shortfall += engine.shortfall(elapsed)
+    share.intervals = [
+        Interval(min(second + 1.0, elapsed), started, completed)
+        for second, (started, completed) in enumerate(engine.intervals[: int(elapsed) + 1].tolist())
+    ]
+    for name in ("time_wait_evicted", "records_lost"):
+        share.drops[name] = share.drops.get(name, 0) + client[name] + server[name]
+
+
+def _add_role(role: Role, counters: dict[str, int]) -> None:
+    made = Role(
+        Connections(**{name: counters[name] for name in ("attempted", "established", "completed", "failed", "max_open")}),
+        {name: counters[name] for name in COUNTERS},
+        {name: counters[name] for name in CAUSES},
+    )
+    total = Role.total([role, made])
+    role.connections, role.counters, role.causes = total.connections, total.counters, total.causes

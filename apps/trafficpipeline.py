@@ -1,0 +1,207 @@
+"""The pipeline of trafficengine, and what its cores share: addresses, next hops, steering, the kernel-side interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from apps.addresses import ip_text
+from apps.config import TrafficConfig
+from dpdk_io import Port, toeplitz
+from dpdk_io.errors import DeviceError
+from dpdk_io.kernel_side import Tap
+from operators.arp_responder import arp_responder
+from operators.drop import drop
+from operators.handover import handover
+from operators.icmp_echo import icmp_echo
+from operators.neighbours import Neighbours, arp_ask, arp_learn
+from operators.own_mac import own_mac
+from operators.parse import ARP, FRAGMENT, ICMP, SEGMENTED, TCP, parse
+from operators.steer import steer
+from operators.steering import Steering
+from operators.tcp_client import tcp_client
+from operators.tcp_engine import Settings, TcpEngine
+from operators.tcp_state import tcp_state
+from operators.tcp_timers import tcp_timers
+from operators.to_kernel import to_kernel
+from pipeline import GroupBy, Pipeline
+
+_TABLE = 1 << 16
+_RECORDS = 1 << 18
+_TIME_WAITS = 4096
+
+
+class Site:
+    """Where a run takes place: one engine for each device and core, and what they share."""
+
+    def __init__(self, config: TrafficConfig, ports: Sequence[Port], stack: ExitStack) -> None:
+        self.config = config
+        self.ports = ports
+        self.mac = config.mac.to_bytes(6, "big") if config.mac is not None else ports[0].mac
+        self.tap = self._open_tap(stack)
+        self.steering = self._make_steering()
+        self._own_mac = np.array([int.from_bytes(self.mac, "little")], np.int64)
+        self.neighbours = Neighbours(self._next_hops())
+        self._engines = [[TcpEngine(self._settings(k, n)) for n in range(len(ports))] for k in range(len(config.cores))]
+
+    @property
+    def engines(self) -> list[TcpEngine]:
+        """All engines."""
+        return [engine for engines in self._engines for engine in engines]
+
+    def engines_of(self, k: int) -> list[TcpEngine]:
+        """The engines on the k-th core, one for each device."""
+        return self._engines[k]
+
+    def _open_tap(self, stack: ExitStack) -> Tap | None:
+        side = self.config.kernel_side
+        if side is None:
+            return None
+        tap = Tap(side.name, mac=self.mac, address=str(side.address or ""), namespace=side.namespace or "")
+        return stack.enter_context(tap)
+
+    def _make_steering(self) -> Steering | None:
+        """Software steering, for whatever the device does not bring to the right core."""
+        config = self.config
+        if len(config.cores) == 1:
+            return None
+        rule = config.steering
+        if rule == "auto":
+            rule = "rss" if config.listen else "port"
+        first_ip = config.interfaces[0].address + 1
+        steering = Steering(rule, len(config.cores), block=config.blocks.size, first_ip=first_ip)
+        for port in self.ports:
+            _steer_in_device(config, port, rule)
+        return steering
+
+    def _next_hops(self) -> list[int]:
+        """The addresses to ask ARP for."""
+        config = self.config
+        return [
+            hop
+            for k in range(len(config.cores))
+            for target in config.targets_of(k)
+            if target.mac is None and not config.is_local(target.ip) and (hop := config.next_hop(target.ip)) is not None
+        ]
+
+    def _mac_word(self, target: Any) -> np.ndarray:
+        config = self.config
+        if target.mac is not None:
+            return np.array([int.from_bytes(target.mac.to_bytes(6, "big"), "little")], np.int64)
+        if config.is_local(target.ip):
+            return self._own_mac
+        hop = config.next_hop(target.ip)
+        if hop is None:
+            raise DeviceError(f"{ip_text(target.ip)} is on no link of ours: give a gateway")
+        return self.neighbours.mac_word(hop)
+
+    def _settings(self, k: int, n: int) -> Settings:
+        config = self.config
+        times = config.timeouts
+        open_at_most = max(config.max_open * 4, _TABLE)
+        return Settings(
+            mac=self.mac,
+            local_ips=config.addresses(k),
+            listen=config.listen_ports(k),
+            targets=[(t.ip, t.port, self._mac_word(t)) for t in config.targets_of(k)] if config.is_client else [],
+            client_ports=config.client_ports(k),
+            wanted=config.connections,
+            cps=config.cps_per_core,
+            max_open=config.max_open,
+            payload=config.payload,
+            request=config.request,
+            expect=config.expect,
+            expect_echo=config.is_server and config.response.kind in ("auto", "echo"),
+            response_kind=config.response.kind,
+            response=config.response.body,
+            fin_by_client=config.fin_by_client,
+            fin_by_server=config.fin_by_server,
+            limits={
+                "idle_ms": times.established_ms,
+                "user_timeout_ms": times.user_ms,
+                "time_wait_ms": times.time_wait_ms,
+                "fin_wait_2_ms": times.fin_wait_2_ms,
+                "rto_min": times.min_rto_ms,
+                "syn_retries": times.syn_retries,
+                "retries": times.retries,
+            },
+            connections=1 << (open_at_most - 1).bit_length(),
+            time_waits=_TIME_WAITS if times.time_wait_ms else 0,
+            records=_RECORDS if config.records is not None else 0,
+            kernel_side=self.tap is not None,
+            steering=self.steering.of(k) if self.steering is not None else None,
+            seed=config.seed,
+            core=k,
+        )
+
+
+def _steer_in_device(config: TrafficConfig, port: Port, rule: str) -> None:
+    """Ask the device to bring packets to their cores; where it cannot, `steer` hands them over."""
+    from dpdk_io import loopback
+
+    if port.driver is loopback:
+        return
+    from dpdk_io import flow
+
+    try:
+        if rule == "rss":
+            flow.set_rss(port, toeplitz.SYMMETRIC_KEY, list(range(len(config.cores))))
+        else:
+            flow.install(port, [_rule(config, rule, k) for k in range(len(config.cores))])
+    except DeviceError:
+        return
+
+
+def _rule(config: TrafficConfig, rule: str, k: int) -> Any:
+    from dpdk_io import flow
+
+    if rule == "ip":
+        return flow.Rule(k, ip=config.addresses(k)[0], ip_mask=0xFFFFFFFF)
+    return flow.Rule(k, port=config.blocks.block(k).start, port_mask=config.port_mask)
+
+
+def traffic_pipeline(site: Site) -> Callable[[int], Pipeline]:
+    """The pipeline for the n-th device."""
+    return lambda n: Pipeline("trafficengine", _steps(site), _resources(site, n))
+
+
+def _resources(site: Site, n: int) -> dict[str, Any]:
+    resources: dict[str, Any] = {"tcp": lambda k: site.engines_of(k)[n].address}
+    if site.neighbours.unknown():
+        resources["neighbours"] = site.neighbours.table
+    if site.steering is not None:
+        resources["steering"] = site.steering.of
+    return resources
+
+
+def _steps(site: Site) -> list[Any]:
+    """ARP and ping are answered, TCP goes to the core that owns it, the rest to the kernel side or, counted, nowhere."""
+    config = site.config
+    asks = bool(site.neighbours.unknown())
+    several = site.steering is not None
+    ours = sorted({ip for k in range(len(config.cores)) for ip in config.addresses(k)})
+    mac = int.from_bytes(site.mac, "big")
+    rest: list[Any] = [to_kernel] if site.tap is not None else [drop.named("not_for_us")]
+    return [
+        tcp_timers,
+        *([arp_ask] if asks else []),
+        *([tcp_client] if config.is_client else []),
+        *([handover] if several else []),
+        parse,
+        own_mac(mac=mac),
+        GroupBy(
+            "kind",
+            {
+                TCP: [steer] if several else [],
+                ARP: [*([arp_learn] if asks else []), *(arp_responder(ip=ip, mac=mac) for ip in ours), *rest],
+                ICMP: [*(icmp_echo(ip=ip, mask=0xFFFFFFFF) for ip in ours), *rest],
+                FRAGMENT: [drop.named("fragment")],
+                SEGMENTED: [drop.named("segmented")],
+            },
+            otherwise=rest,
+        ),
+        tcp_state,
+    ]

@@ -1,0 +1,28 @@
+"""steer: hand each TCP packet to the core that owns its connection, when the device brought it to another."""
+
+from __future__ import annotations
+
+from dpdk_io.memory import i64
+from dpdk_io.ring import push
+from operators.parse import TCP
+from operators.steering import owner
+from pipeline import DROP, KEEP, NEXT, operator
+
+
+@operator(
+    state=[("misdirected", "i8")],
+    reads=("kind", "src", "dst", "sport", "dport"),
+    drops=("ring_full",),
+)
+def steer(mbuf, meta, state, steering):
+    """Pass TCP packets this core owns, hand the others over a ring to their owner; packets that nobody owns go on."""
+    if meta.kind != TCP:
+        return NEXT
+    core = owner(steering[0], i64(meta.src), i64(meta.dst), i64(meta.sport), i64(meta.dport))
+    if core < 0 or core == i64(steering[0].index):
+        return NEXT
+    state.misdirected += 1
+    if push(i64(steering[0].to[core]), mbuf):
+        return KEEP
+    state.ring_full += 1
+    return DROP
