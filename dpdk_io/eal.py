@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dpdk_io import shim
+from dpdk_io import requirements, shim
 from dpdk_io.errors import DeviceError
 
 _MB = 1 << 20
@@ -79,6 +79,7 @@ def start(pci: Sequence[str] = (), *, memory: int = 256 * _MB, prefix: str = "te
         if _running:
             return
         wanted = free_hugepages() >= memory + _OVERHEAD if hugepages is None else hugepages
+        _memory(memory, hugepages=wanted)
         line = arguments(pci, memory, prefix, hugepages=wanted)
         error, said = _init(line)
         if error < 0:
@@ -86,6 +87,16 @@ def start(pci: Sequence[str] = (), *, memory: int = 256 * _MB, prefix: str = "te
             raise DeviceError(_refused)
         _running = True
         atexit.register(_stop)
+
+
+def _memory(needed: int, *, hugepages: bool) -> None:
+    """Refuse what does not fit before EAL, which cannot start twice, finds out."""
+    if not hugepages:
+        requirements.memory("mbufs and DPDK", needed + _OVERHEAD)
+    elif needed > (free := free_hugepages()):
+        pages = (needed + _OVERHEAD) // (2 * _MB) + 1
+        remedy = f"lower mbuf_cnt or sysctl -w vm.nr_hugepages={pages}"
+        raise DeviceError(f"mbufs need {needed // _MB} MB of hugepages, {free // _MB} are free: {remedy}")
 
 
 def _init(line: Sequence[str]) -> tuple[int, str]:

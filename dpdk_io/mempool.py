@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpdk_io import mbuf as mb
+from dpdk_io import requirements
 from dpdk_io.errors import UsageError
 from dpdk_io.idle import sched_yield
 from dpdk_io.jit import kernel
@@ -31,6 +32,7 @@ class Mempool:
             raise UsageError(
                 f"a mempool of {count} mbufs, {cores} cores, cache {cache_size} is impossible: use at least 1, 1 and 0"
             )
+        requirements.memory(f"{count} mbufs", count * STRIDE)
         self.count = count
         self._block = aligned(count * STRIDE, np.uint8)
         addresses = self._block.ctypes.data + STRIDE * np.arange(count, dtype=np.int64)

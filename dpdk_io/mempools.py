@@ -12,7 +12,7 @@ from dpdk_io.errors import DeviceError, UsageError
 
 MBUF_BYTES = 2432
 """Memory one mbuf takes, the pool's own bookkeeping included."""
-_MOST_CACHED = 512
+_MOST, _MOST_CACHED = 1 << 26, 512
 _ANY_SOCKET = -1
 _numbers = itertools.count()
 
@@ -27,8 +27,8 @@ class Mempools:
     """Pools of *mbuf_cnt* mbufs (best 2^n - 1), made when first asked for, with caches of *cache_size* mbufs per core."""
 
     def __init__(self, mbuf_cnt: int, cache_size: int) -> None:
-        if mbuf_cnt < 1:
-            raise UsageError(f"a mempool of {mbuf_cnt} mbufs is impossible: use mbuf_cnt of at least 1023")
+        if not 1 <= mbuf_cnt <= _MOST:
+            raise UsageError(f"a mempool of {mbuf_cnt} mbufs is impossible: use mbuf_cnt from 1023 to {_MOST}")
         most = min(_MOST_CACHED, mbuf_cnt * 2 // 3)
         if not 0 <= cache_size <= most:
             raise UsageError(f"a mempool of {mbuf_cnt} mbufs has a cache of 0 to {most}, not {cache_size}: change cache_size")

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from dpdk_io import devices, loopback
 from dpdk_io.errors import UsageError
+from dpdk_io.ring import check_capacity
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ def open_ports(
     DeviceError names cause and remedy; every name is checked before anything is opened, and what was opened is closed again.
     """
     chosen = Options(**{**(vars(options) if options else {}), **changes})
+    check_capacity(chosen.ring_size)
     wanted = _plan(specs, _cores_of_each(specs, cores))
     ports = Ports()
     try:

@@ -75,6 +75,14 @@ def socket_path(device: str, path: str) -> None:
     writable(device, path)
 
 
+def memory(what: str, needed: int) -> None:
+    """So many bytes of ordinary memory, free now."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(fields["MemAvailable"].split()[0]) * 1024
+    if needed > free:
+        raise DeviceError(f"{what} need {needed >> 20} MB, and {free >> 20} MB are free: lower mbuf_cnt")
+
+
 def rx_queues(interface: str) -> int:
     """Receive queues of a kernel interface."""
     return len(list((Path("/sys/class/net") / interface / "queues").glob("rx-*")))

@@ -25,13 +25,18 @@ RING = np.dtype(
 _MASK, _TAIL, _HEAD_SEEN, _REFUSED, _HEAD, _TAIL_SEEN, _SLOTS = 0, 64, 72, 80, 128, 136, 192
 
 
+def check_capacity(capacity: int) -> None:
+    """Raise UsageError unless a ring can hold *capacity* packets."""
+    if capacity < 1 or capacity & (capacity - 1):
+        raise UsageError(f"a ring holds a power of two of packets, not {capacity}: use {1 << max(capacity, 1).bit_length()}")
+
+
 class Ring:
     """The memory of one ring; `address` is what the kernels take. It must outlive every thread that uses it."""
 
     def __init__(self, capacity: int) -> None:
         """Room for *capacity* addresses, a power of two; UsageError otherwise."""
-        if capacity < 1 or capacity & (capacity - 1):
-            raise UsageError(f"a ring holds a power of two of packets, not {capacity}: use {1 << max(capacity, 1).bit_length()}")
+        check_capacity(capacity)
         self.capacity = capacity
         self._memory = aligned(_SLOTS + 8 * capacity, np.uint8)
         self.address: int = self._memory.ctypes.data

@@ -140,6 +140,11 @@ def test_mistakes_about_cores_open_nothing(specs: list[str], cores: list, cause:
         open_ports(specs, cores)
 
 
+def test_rings_hold_a_power_of_two() -> None:
+    with pytest.raises(UsageError, match="use 128"):
+        open_ports(["ring"], [0], ring_size=100)
+
+
 def test_each_device_may_have_cores_of_its_own() -> None:
     with open_ports(["loopback", "loopback"], [[0, 1], [3]], mbuf_cnt=64) as (first, second):
         assert (first.cores, first.n_queues, second.cores, second.n_queues) == ((0, 1), 2, (3,), 1)

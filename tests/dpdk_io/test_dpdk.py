@@ -47,15 +47,24 @@ def test_net_null_makes_and_swallows_packets() -> None:
 
 
 @pytest.mark.parametrize("spec", ["loopback", "net_ring0"])
-def test_compiled_code_moves_packets_and_loses_no_mbuf(spec: str) -> None:
-    said = run("compiled", spec, jit=True)
-    assert said["received"] == said["expected"]
+def test_compiled_code_moves_packets_on_two_cores_and_loses_no_mbuf(spec: str) -> None:
+    said = run("compiled", spec, "0,1", "2000", jit=True)
+    assert said["received"] == [32 * (5 * 2000 + 1)] * 2
     assert said["leaked"] == 0
 
 
 @pytest.mark.parametrize("spec", ["loopback", "ring"])
 def test_allocated_mbufs_are_cleared_and_all_or_none(spec: str) -> None:
     assert run("fresh", spec)["seen"] == [[HEADROOM, 1, 1, 0, 0, 0, 0]] * 30
+
+
+@pytest.mark.parametrize(
+    ("hugepages", "remedy"), [("0", "lower mbuf_cnt"), ("1", "lower mbuf_cnt or sysctl -w vm.nr_hugepages=77857")]
+)
+def test_more_mbufs_than_memory_are_refused(hugepages: str, remedy: str) -> None:
+    said = run("too_big", str(1 << 26), hugepages)
+    assert said["error"].endswith(remedy)
+    assert said["after"] == 5
 
 
 @pytest.mark.parametrize("spec", ["ring", "loopback"])

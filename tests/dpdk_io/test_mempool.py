@@ -135,6 +135,11 @@ def test_one_core_allocates_and_another_frees() -> None:
     assert len({*alloc(pool, 0, 480)}) == 480
 
 
+def test_more_mbufs_than_memory_are_refused() -> None:
+    with pytest.raises(UsageError, match="lower mbuf_cnt"):
+        Mempool(1 << 40, 1)
+
+
 @pytest.mark.parametrize(("count", "cores", "cache"), [(0, 1, 0), (1, 0, 0), (1, 1, -1)])
 def test_impossible_pools_are_refused(count: int, cores: int, cache: int) -> None:
     with pytest.raises(UsageError, match="use at least"):
