@@ -30,9 +30,12 @@ def measure(conn, limits, us):
 
 @kernel
 def timeout(srtt, rttvar, rto_min, rto_max):
-    """The RTO in ms for *srtt* and *rttvar* in units, with a clock of 1 ms (section 2.3, 2.4, 2.5)."""
-    ms = (srtt * UNIT + max(4 * rttvar * UNIT, 1000) + 999) // 1000
-    return min(max(ms, rto_min), rto_max)
+    """The RTO in ms for *srtt* and *rttvar* in units, with a clock of 1 ms (sections 2.3 to 2.5)."""
+    us = srtt * UNIT + max(4 * rttvar * UNIT, 1000)
+    # On a short path this is the usual answer, and it spares the division.
+    if us <= rto_min * 1000:
+        return min(rto_min, rto_max)
+    return min((us + 999) // 1000, rto_max)
 
 
 @kernel

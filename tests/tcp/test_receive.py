@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from dpdk_io.memory import aligned
 from tcp.connection import ACK_ALONE, ACK_DUE
 from tcp.events import (
     EV_ACKED,
@@ -387,3 +389,11 @@ def test_abort_silently(state: str) -> None:
     endpoint = at(state)
     assert endpoint.abort() is None
     assert endpoint.state == "CLOSED"
+
+
+def test_receive_takes_any_record_with_the_fields() -> None:
+    names = ["seq", "ack", "wnd", "payload_len", "mss", "tcp_flags", "opts", "accepted", "skip", "l4"]
+    endpoint = at("ESTABLISHED")
+    endpoint.segment = aligned(1, np.dtype([(name, "<i8") for name in names]))[0]
+    assert endpoint.gets("FPA", theirs(1), ours(1), 10) == EV_DATA | EV_FIN
+    assert (endpoint.segment.accepted, endpoint.segment.skip) == (10, 0)
