@@ -131,6 +131,7 @@ def test_parse_options(options: str, good: bool, values: dict[str, int]) -> None
     assert parsed(bytes.fromhex(options)) == (good, NONE | values)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_parse_options_stays_inside_and_ends(options: bytes) -> None:
     good, values = parsed(options)
@@ -167,6 +168,7 @@ def test_siphash_model_gives_the_published_vector() -> None:
     assert slow_siphash(key0, key1, bytes(range(15)), 2, 4) == 0xA129CA6149BE45E5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.binary(min_size=12, max_size=12))
 def test_siphash(key0: int, key1: int, data: bytes) -> None:
     first, rest = struct.unpack("<QI", data)
@@ -184,6 +186,7 @@ def test_isn_runs_with_the_clock_and_differs_by_connection() -> None:
     assert initial(5, 7, 1, 1024, peer, 80, us) != isns[1024]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(-(2**31), 2**31 - 1))
 def test_distance_is_the_inverse_of_advance(seq: int, n: int) -> None:
     assert 0 <= advance(seq, n) < 1 << 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcp.ports import PORTS, give_port, new_ports, take_port
@@ -26,6 +26,7 @@ def test_slots_refuse(capacity: int) -> None:
         new_slots(capacity)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9), st.integers(0, 100), st.lists(st.booleans(), max_size=60))
 def test_ports_are_a_queue(n: int, seed: int, takes: list[bool]) -> None:
     ports = new_ports(range(65536 - n, 65536), seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tcp.events import EV_ACKED, EV_CLOSED, EV_ESTABLISHED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
@@ -146,6 +146,7 @@ def test_idle(state: str) -> None:
     assert sent_of(endpoint.out) == Sent("RA", ours(1), theirs(2 if state == "CLOSE_WAIT" else 1))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5_000_000), min_size=1, max_size=50), st.integers(1, 500))
 def test_rto_follows_rfc_6298(samples: list[int], rto_min: int) -> None:
     endpoint = Endpoint()
