@@ -17,7 +17,7 @@ EV_TIME_WAIT = 1 << 5
 EV_CLOSED = 1 << 6
 """The connection is over: its state is CLOSED, its slot, port and index entry may be freed after a last `next_segment`."""
 EV_RESET = 1 << 7
-"""Ended by the peer's RST (comes with EV_CLOSED)."""
+"""Ended by the peer's RST before both sides had closed (comes with EV_CLOSED)."""
 EV_TIMEOUT = 1 << 8
 """Given up: retries, user timeout, FIN_WAIT_2 limit or idleness (comes with EV_CLOSED)."""
 EV_REUSE = 1 << 9

@@ -125,10 +125,11 @@ def _established(conn, limits, now):
 
 @kernel
 def _reset(conn):
-    """The peer's RST ends the connection, in every state."""
+    """The peer's RST ends the connection, in every state; where both sides had closed it is no reset any more."""
+    state = i64(conn.state)
     conn.state = CLOSED
     conn.deadline = 0
-    return EV_RESET | EV_CLOSED
+    return EV_CLOSED if state >= CLOSING else EV_RESET | EV_CLOSED
 
 
 @kernel
