@@ -10,7 +10,8 @@
     virtio:SPEC, dpdk:DEVARGS      as in older configurations; `queues={}` is filled in
     net_tap0,iface=te0             EAL's devargs, as they are
 
-More options for the driver may follow each, after a comma. Mistakes are DeviceErrors, raised before DPDK starts.
+More options for the driver may follow each, after a comma. Mistakes are DeviceErrors, raised before DPDK starts. Whether a PCI
+device is there is asked only when it is opened.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dpdk_io.errors import DeviceError
 from dpdk_io.pcapfile import count_packets
 from dpdk_io.shim import drivers
 
-LOOPBACK = "loopback"
+LOOPBACK, PCI = "loopback", "pci"
 SHORT_NAMES = (LOOPBACK, "ring", "null", "tap", "af_packet", "af_xdp", "memif", "pcap")
 _PCI = re.compile(r"(?:([0-9a-f]{1,4}):)?([0-9a-f]{1,2}):([0-9a-f]{1,2})\.([0-7])", re.I)
 _RAW = re.compile(r"(?:net|eth)_(\w*?[a-z])(\d+)$|(virtio_user)(\d+)$")
@@ -59,7 +60,7 @@ def parse(spec: str, queues: int, taken: Collection[str] = ()) -> Device:
     if pci := _PCI.fullmatch(spec.split(",")[0]):
         domain, bus, slot, function = pci.groups(default="0")
         name = f"{int(domain, 16):04x}:{int(bus, 16):02x}:{int(slot, 16):02x}.{function}"
-        return _new(Device("pci", name, ",".join([name, *spec.split(",")[1:]])), taken)
+        return _new(Device(PCI, name, ",".join([name, *spec.split(",")[1:]])), taken)
     return _vdev(_expand(spec, taken), queues, taken)
 
 

@@ -10,6 +10,7 @@ import ctypes
 import fcntl
 import ipaddress
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -114,6 +115,8 @@ def _make_namespace(name: str) -> bool:
     """Make the namespace unless it exists; whether it was made."""
     if (_NAMESPACES / name).exists():
         return False
+    if not shutil.which("ip"):
+        raise DeviceError(f"namespace '{name}' cannot be made without ip: apt-get install iproute2, or name one that exists")
     done = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
     if done.returncode:
         raise DeviceError(f"namespace '{name}' cannot be made ({done.stderr.strip()}): run as root, or name one that exists")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, Protocol
 
-from dpdk_io import devices, loopback
+from dpdk_io import devices, loopback, requirements
 from dpdk_io.errors import UsageError
 from dpdk_io.ring import check_capacity
 
@@ -181,7 +181,10 @@ def _plan(specs: Sequence[str], cores: Sequence[tuple[int, ...]]) -> list[tuple[
     plan: list[tuple[devices.Device, tuple[int, ...]]] = []
     for spec, own in zip(specs, cores, strict=True):
         taken = {device.name for device, _ in plan if device.kind != devices.LOOPBACK}
-        plan.append((devices.parse(spec, len(own), taken), own))
+        device = devices.parse(spec, len(own), taken)
+        if device.kind == devices.PCI:
+            requirements.pci(device.name)
+        plan.append((device, own))
     return plan
 
 
@@ -207,7 +210,7 @@ def _open_dpdk(ports: Ports, wanted: Sequence[tuple[devices.Device, tuple[int, .
 
     sockets = {mempools.socket_of(core) for _, cores in wanted for core in cores}
     pools = mempools.Mempools(options.mbuf_cnt, options.cache_size)
-    pci = [device.devargs for device, _ in wanted if device.kind == "pci"]
+    pci = [device.devargs for device, _ in wanted if device.kind == devices.PCI]
     eal.start(
         pci, memory=options.mbuf_cnt * mempools.MBUF_BYTES * len(sockets), prefix=options.prefix, hugepages=options.hugepages
     )

@@ -9,6 +9,9 @@ from dpdk_io.errors import DeviceError
 
 _CAPABILITIES = {"net_admin": 12, "net_raw": 13, "sys_admin": 21, "bpf": 39}
 _IFNAMSIZ, _SUN_PATH = 16, 108
+_FOR_DPDK = {"vfio-pci", "igb_uio", "uio_pci_generic", "mlx4_core", "mlx5_core"}
+"""mlx4_core and mlx5_core share their device with DPDK; the others hand it over."""
+PCI_DEVICES = Path("/sys/bus/pci/devices")
 TUN = Path("/dev/net/tun")
 
 
@@ -73,6 +76,16 @@ def socket_path(device: str, path: str) -> None:
     if len(os.fsencode(path)) >= _SUN_PATH:
         raise DeviceError(f"{device}: '{path}' is too long for a socket: use at most {_SUN_PATH - 1} bytes")
     writable(device, path)
+
+
+def pci(address: str) -> None:
+    """A PCI device at *address* (domain:bus:slot.function), in the hands of a kernel driver that lets DPDK have it."""
+    place = PCI_DEVICES / address
+    if not place.exists():
+        raise DeviceError(f"there is no PCI device {address}: look for it with dpdk-devbind.py --status")
+    driver = os.path.basename(os.path.realpath(place / "driver")) if (place / "driver").exists() else "no driver"
+    if driver not in _FOR_DPDK:
+        raise DeviceError(f"{address} is bound to {driver}: dpdk-devbind.py --bind=vfio-pci {address}")
 
 
 def memory(what: str, needed: int) -> None:

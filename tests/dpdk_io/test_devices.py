@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dpdk_io import UsageError, open_ports
+from dpdk_io import UsageError, open_ports, requirements
 from dpdk_io.devices import parse
 from dpdk_io.errors import DeviceError
 from dpdk_io.pcapfile import count_packets
@@ -138,6 +138,31 @@ def test_a_device_named_twice_is_refused() -> None:
 def test_mistakes_about_cores_open_nothing(specs: list[str], cores: list, cause: str) -> None:
     with pytest.raises(UsageError, match=cause):
         open_ports(specs, cores)
+
+
+@pytest.mark.parametrize(
+    ("driver", "cause"),
+    [("vfio-pci", ""), ("mlx5_core", ""), ("ixgbe", "is bound to ixgbe"), ("", "is bound to no driver")],
+)
+def test_a_pci_device_is_for_dpdk_or_it_is_told_how_it_becomes_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, cause: str
+) -> None:
+    monkeypatch.setattr(requirements, "PCI_DEVICES", tmp_path)
+    (tmp_path / "0000:07:00.0").mkdir()
+    if driver:
+        (tmp_path / driver).mkdir()
+        (tmp_path / "0000:07:00.0" / "driver").symlink_to(tmp_path / driver)
+    if not cause:
+        requirements.pci("0000:07:00.0")
+        return
+    with pytest.raises(DeviceError, match=f"{cause}.*--bind=vfio-pci 0000:07:00.0"):
+        requirements.pci("0000:07:00.0")
+
+
+def test_an_absent_pci_device_is_refused_before_dpdk_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(requirements, "PCI_DEVICES", tmp_path)
+    with pytest.raises(DeviceError, match="no PCI device 0000:07:00.0: look for it"):
+        open_ports(["7:00.0"], [0])
 
 
 def test_rings_hold_a_power_of_two() -> None:

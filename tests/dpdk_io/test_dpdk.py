@@ -126,7 +126,7 @@ def test_a_device_that_fails_is_told_in_one_line_and_others_still_open() -> None
 
 @pytest.mark.parametrize(
     ("spec", "cause"),
-    [("0000:ff:1f.7", "Cannot find device"), ("net_null0,size=x", "net_null0")],
+    [("0000:ff:1f.7", "no PCI device 0000:ff:1f.7"), ("net_null0,size=x", "net_null0")],
 )
 def test_what_dpdk_refuses_names_the_device(spec: str, cause: str) -> None:
     said = run("fail", spec)
