@@ -13,6 +13,8 @@ from dpdk_io.errors import DeviceError
 
 COUNTERS = ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "rx_missed", "rx_errors", "tx_errors", "rx_no_mbuf")
 _DRIVER_RING = 16
+_CHECKSUMS = 1 << 1 | 1 << 3
+"""RTE_ETH_TX_OFFLOAD_IPV4_CKSUM and ..._TCP_CKSUM."""
 _NAME = 64
 
 
@@ -28,7 +30,7 @@ class Info(ctypes.Structure):
 
 class _Conf(ctypes.Structure):
     _fields_ = [
-        *((name, ctypes.c_int64) for name in ("queues", "rxd", "txd", "loopback", "rss_types", "key_bytes")),
+        *((name, ctypes.c_int64) for name in ("queues", "rxd", "txd", "loopback", "tx_offloads", "rss_types", "key_bytes")),
         ("key", ctypes.c_uint8 * 64),
     ]
 
@@ -41,6 +43,7 @@ class Settings:
     txd: int = 1024
     ring_size: int = 4096
     nic_loopback: bool = False
+    checksums: bool = False
     promiscuous: bool = True
     rss_types: int = 0
     rss_key: bytes = b""
@@ -78,9 +81,19 @@ class EthPort:
         most = min(self.info.max_rx_queues, self.info.max_tx_queues)
         if self.n_queues > most:
             raise DeviceError(f"{self.device.name} has {most} queues, not one for each of {self.n_queues} cores: use fewer cores")
+        offloads = _CHECKSUMS if settings.checksums else 0
+        if offloads & ~self.info.tx_offloads:
+            raise DeviceError(f"{self.device.name} computes no checksums: set checksum to false")
         key = (ctypes.c_uint8 * 64)(*settings.rss_key)
         conf = _Conf(
-            self.n_queues, settings.rxd, settings.txd, settings.nic_loopback, settings.rss_types, len(settings.rss_key), key
+            self.n_queues,
+            settings.rxd,
+            settings.txd,
+            settings.nic_loopback,
+            offloads,
+            settings.rss_types,
+            len(settings.rss_key),
+            key,
         )
         pools = (ctypes.c_void_p * self.n_queues)(*self._pools)
         with quiet():
@@ -106,6 +119,10 @@ class EthPort:
     def pool(self, queue: int) -> int:
         """The address of the queue's mempool."""
         return self._pools[queue]
+
+    def free_mbufs(self) -> int:
+        """Mbufs nobody holds in the queues' pools."""
+        return sum(self._dpdk.te_pool_available(ctypes.c_void_p(pool)) for pool in set(self._pools))
 
     def link(self) -> tuple[bool, int]:
         """Whether the link is up, and its speed in Mbit/s."""

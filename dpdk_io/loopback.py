@@ -74,6 +74,10 @@ class Loopback:
         """The mempool as the core of *queue* sees it."""
         return self.mempool.pool(self._first_core + queue)
 
+    def free_mbufs(self) -> int:
+        """Mbufs nobody holds."""
+        return self.mempool.available()
+
     def stats(self) -> dict[str, int]:
         """`rx_packets`, `tx_packets`, and `tx_full`: packets that found the ring full and stayed with the sender."""
         sent = [ring.counts() for rings in self._sent for ring in rings]

@@ -33,6 +33,8 @@ DATA_ROOM = 2048
 
 _BUF_ADDR, _DATA_OFF, _REARM, _NB_SEGS = 0, 16, 16, 20
 _OL_FLAGS, _PKT_LEN, _DATA_LEN, _RSS, _BUF_LEN = 24, 36, 40, 44, 54
+_TX_OFFLOAD, _CHECKSUMS = 72, 1 << 55 | 1 << 54 | 1 << 52
+"""RTE_MBUF_F_TX_IPV4, ..._IP_CKSUM, ..._TCP_CKSUM."""
 NEXT = 64
 """Offset of the address of the next segment, 0 in the last one."""
 
@@ -89,6 +91,14 @@ def clear(mbuf):
     store32(mbuf + _PKT_LEN, i64(0))
     store16(mbuf + _DATA_LEN, i64(0))
     store64(mbuf + NEXT, i64(0))
+
+
+@kernel
+def leave_checksums(mbuf, l2_len, l3_len):
+    """Let the device compute the IPv4 and TCP checksums, the headers before TCP being so many bytes long. The packet's IPv4
+    checksum must be 0 and its TCP checksum that of the pseudo header."""
+    store64(mbuf + _OL_FLAGS, load64(mbuf + _OL_FLAGS) | _CHECKSUMS)
+    store64(mbuf + _TX_OFFLOAD, l2_len | (l3_len << 7))
 
 
 def header(mbuf: int) -> np.recarray:

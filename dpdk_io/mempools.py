@@ -51,10 +51,6 @@ class Mempools:
                 return pool
         raise DeviceError(one_line(f"no memory for {self._count} mbufs", -dpdk.te_last_error(), take_log()))
 
-    def available(self) -> int:
-        """Free mbufs in all of them, those in the caches included."""
-        return sum(shim.load().te_pool_available(ctypes.c_void_p(pool)) for pool in self._pools.values())
-
     def close(self) -> None:
         """Free the pools; no port may use them any more."""
         while self._pools:

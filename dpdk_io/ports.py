@@ -12,7 +12,7 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any, Protocol
 
 from dpdk_io import devices, loopback, requirements
-from dpdk_io.errors import UsageError
+from dpdk_io.errors import DeviceError, UsageError
 from dpdk_io.ring import check_capacity
 
 
@@ -23,7 +23,8 @@ class Options:
     mbuf_cnt: mbufs per socket, or per loopback device, best 2^n - 1; cache_size: how many of them a core keeps to itself
     rxd, txd: descriptors per queue; ring_size: packets in a ring of loopback or net_ring, a power of two
     prefix: EAL's file prefix; hugepages: None for where there are enough of them
-    promiscuous; nic_loopback: the device sends to itself; scatter: loopback devices spread flows over all queues
+    promiscuous; nic_loopback: the device sends to itself; checksums: it computes those of packets marked by
+    `mbuf.leave_checksums`, or is refused; scatter: loopback devices spread flows over all queues
     rss_key, rss_types: RSS with this key (empty: the device's own) over these of DPDK's types (0: no RSS)
     """
 
@@ -36,6 +37,7 @@ class Options:
     hugepages: bool | None = None
     promiscuous: bool = True
     nic_loopback: bool = False
+    checksums: bool = False
     scatter: bool = False
     rss_key: bytes = b""
     rss_types: int = 0
@@ -50,6 +52,7 @@ class OpenDevice(Protocol):
     def handle(self) -> int: ...
     def pool(self, queue: int) -> int: ...
     def stats(self) -> dict[str, int]: ...
+    def free_mbufs(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -84,6 +87,10 @@ class Port:
     def stats(self) -> dict[str, int]:
         """The device's counters by name."""
         return self.device.stats()
+
+    def free_mbufs(self) -> int:
+        """Mbufs nobody holds, in the pools of this port; exact when no core is running."""
+        return self.device.free_mbufs()
 
     def exhausted(self) -> bool:
         """Whether a capture file has been read to its end; False for what never ends."""
@@ -189,6 +196,8 @@ def _plan(specs: Sequence[str], cores: Sequence[tuple[int, ...]]) -> list[tuple[
 
 
 def _loopback_port(device: devices.Device, cores: Sequence[int], options: Options, number: int) -> Port:
+    if options.checksums:
+        raise DeviceError(f"{device.name} computes no checksums: set checksum to false")
     opened = loopback.Loopback(
         len(cores),
         ring_size=options.ring_size,
@@ -220,6 +229,7 @@ def _open_dpdk(ports: Ports, wanted: Sequence[tuple[devices.Device, tuple[int, .
         txd=options.txd,
         ring_size=options.ring_size,
         nic_loopback=options.nic_loopback,
+        checksums=options.checksums,
         promiscuous=options.promiscuous,
         rss_types=options.rss_types,
         rss_key=options.rss_key,

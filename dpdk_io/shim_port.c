@@ -33,7 +33,7 @@ int te_port_info(uint16_t port, struct te_port_info *out)
 }
 
 struct te_port_conf {
-	int64_t queues, rxd, txd, loopback, rss_types, key_bytes;
+	int64_t queues, rxd, txd, loopback, tx_offloads, rss_types, key_bytes;
 	uint8_t key[64];
 };
 
@@ -60,7 +60,7 @@ int te_port_start(uint16_t port, const struct te_port_conf *want, struct rte_mem
 	if (r != 0)
 		return r;
 	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	conf.txmode.offloads = info.tx_offload_capa & (RTE_ETH_TX_OFFLOAD_MULTI_SEGS | want->tx_offloads);
 	if (want->queues > 1 && want->rss_types & info.flow_type_rss_offloads) {
 		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		conf.rx_adv_conf.rss_conf.rss_hf = want->rss_types & info.flow_type_rss_offloads;

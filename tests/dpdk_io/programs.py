@@ -5,11 +5,10 @@ Each returns what is printed as JSON; an error of the project is printed as {"er
 
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from dpdk_io import Port, TeError, UsageError, eal, flow, open_ports, register_thread, shim, toeplitz, unregister_thread
+from dpdk_io import Port, TeError, UsageError, eal, flow, open_ports, register_thread, toeplitz, unregister_thread
 from dpdk_io import mbuf as mb
 from dpdk_io.jit import kernel
 from dpdk_io.memory import load64, store64
-from tests.dpdk_io.packets import content, ethernet, receive, send
+from tests.dpdk_io.packets import content, ethernet, make, receive, send
 
 FRAMES = [ethernet(i, 60 + i) for i in range(100)]
 ETHERTYPE = 0x88B5
@@ -59,6 +58,31 @@ def echo(spec: str, cores: str = "0", hugepages: str = "") -> dict[str, Any]:
 
 
 @program
+def checksums(spec: str, interface: str) -> dict[str, Any]:
+    """A TCP packet whose checksums are left to the device, as the other end sees it. Scapy would slow the other programs' start."""
+    from scapy.layers.inet import IP, TCP
+    from scapy.layers.l2 import Ether
+
+    packet = bytearray(
+        bytes(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02") / IP(dst="10.0.0.2", src="10.0.0.1") / TCP())
+    )
+    expected = bytes(packet)
+    packet[24:26] = bytes(2)
+    pseudo = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(26, 34, 2)) + 6 + 20
+    packet[50:52] = ((pseudo & 0xFFFF) + (pseudo >> 16)).to_bytes(2, "big")
+    with open_ports([spec], [0], checksums=True) as (port,):
+        _up(interface)
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800)) as wire:
+            wire.bind((interface, 0))
+            wire.settimeout(5)
+            mbufs = make(port, [bytes(packet)])
+            mb.leave_checksums(int(mbufs[0]), 14, 20)
+            assert port.driver.tx_burst(port.handle, 0, mbufs.ctypes.data, 1) == 1
+            (frame,) = _incoming(wire, 1)
+    return {"same": frame == expected}
+
+
+@program
 def send_all(spec: str, cores: str) -> dict[str, Any]:
     """Send frames on each queue."""
     with open_ports([spec], [int(core) for core in cores.split(",")]) as (port,):
@@ -87,7 +111,7 @@ def mirror(spec: str, interface: str) -> dict[str, Any]:
 
 
 def _up(interface: str) -> None:
-    os.system(f"ip link set {interface} up")
+    subprocess.run(["ip", "link", "set", interface, "up"], check=True)
     state = Path(f"/sys/class/net/{interface}/operstate")
     while state.read_text().strip() == "down":
         time.sleep(0.01)
@@ -162,11 +186,11 @@ def _spin(rx_burst, tx_burst, alloc_bulk, free_bulk, port, pool, queue, mbufs, r
 def compiled(spec: str, cores: str, rounds: str) -> dict[str, Any]:
     """A compiled loop in a thread for each core, its cost per packet in nanoseconds, and the mbufs missing in the end."""
     with open_ports([spec], [int(core) for core in cores.split(",")], mbuf_cnt=8191) as (port,):
-        before = free_mbufs(port)
+        before = port.free_mbufs()
         with ThreadPoolExecutor(port.n_queues) as threads:
             done = list(threads.map(lambda queue: _poll(port, queue, int(rounds)), range(port.n_queues)))
         received, costs = zip(*done, strict=True)
-        return report(port, received=received, ns=costs, leaked=before - free_mbufs(port))
+        return report(port, received=received, ns=costs, leaked=before - port.free_mbufs())
 
 
 def _poll(port: Port, queue: int, rounds: int) -> tuple[int, float]:
@@ -181,12 +205,6 @@ def _poll(port: Port, queue: int, rounds: int) -> tuple[int, float]:
         costs.append((time.perf_counter() - start) / rounds / 32 * 1e9)
     unregister_thread()
     return received, min(costs)
-
-
-def free_mbufs(port: Port) -> int:
-    if hasattr(port.device, "mempool"):
-        return port.device.mempool.available()
-    return shim.load().te_pool_available(ctypes.c_void_p(port.pool(0)))
 
 
 @program

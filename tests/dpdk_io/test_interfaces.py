@@ -78,6 +78,15 @@ def test_a_tap_passes_packets_both_ways_and_is_gone_at_the_end(namespace: str) -
     assert interfaces(namespace) == {"lo"}
 
 
+def test_checksums_are_left_to_a_device_that_computes_them(namespace: str) -> None:
+    assert run("checksums", "tap:te0", "te0", before=within(namespace))["same"]
+
+
+@pytest.mark.parametrize("spec", ["ring", "loopback"])
+def test_a_device_that_computes_no_checksums_is_refused(spec: str) -> None:
+    assert "computes no checksums: set checksum to false" in run("checksums", spec, "lo")["error"]
+
+
 def test_a_device_has_a_queue_for_each_core(namespace: str, cable: tuple[str, str]) -> None:
     said = run("send_all", f"af_packet:{cable[0]}", "0,1", before=within(namespace))
     assert said["stats"]["tx_packets"] == 200

@@ -34,6 +34,14 @@ def test_accessors_read_the_fields_they_are_named_after(offset: int, length: int
     assert mb.tailroom(address) == len(buffer) - offset - length
 
 
+def test_leaving_checksums_to_the_device_keeps_other_flags() -> None:
+    header, _ = new_mbuf()
+    header[0].ol_flags = 1 << 3
+    mb.leave_checksums(header.ctypes.data, 14, 20)
+    assert int(header[0].ol_flags) == 1 << 3 | 1 << 52 | 1 << 54 | 1 << 55
+    assert int(header[0].tx_offload) == 14 | 20 << 7
+
+
 def test_clear_undoes_all_a_packet_leaves_behind_and_keeps_the_rest() -> None:
     header, _ = new_mbuf()
     for name in ("data_off", "refcnt", "nb_segs", "port", "ol_flags", "pkt_len", "data_len", "pool", "next"):
