@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import fcntl
 import os
 import re
 import threading
@@ -113,14 +114,14 @@ def _init(line: Sequence[str]) -> tuple[int, str]:
 def quiet() -> Iterator[None]:
     """Within the block, what drivers and their libraries print joins the log. For set-up only: file descriptors 1 and 2 are
     turned away for the whole process."""
+    saved = [(number, copy) for number in (1, 2) if (copy := _copy(number)) is not None]
     output = os.memfd_create("eal")
-    saved = [os.dup(1), os.dup(2)]
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for number, _ in saved:
+        os.dup2(output, number)
     try:
         yield
     finally:
-        for number, copy in enumerate(saved, 1):
+        for number, copy in saved:
             os.dup2(copy, number)
             os.close(copy)
         os.lseek(output, 0, os.SEEK_SET)
@@ -137,6 +138,14 @@ def _stop() -> None:
         dpdk.te_eal_cleanup()
         with suppress(OSError):
             os.rmdir(directory)
+
+
+def _copy(number: int) -> int | None:
+    """A copy of a file descriptor, out of the way of the standard ones; None when it is closed."""
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10)
+    except OSError:
+        return None
 
 
 def take_log() -> str:

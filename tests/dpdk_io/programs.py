@@ -59,7 +59,7 @@ def echo(spec: str, cores: str = "0", hugepages: str = "") -> dict[str, Any]:
 
 @program
 def checksums(spec: str, interface: str) -> dict[str, Any]:
-    """A TCP packet whose checksums are left to the device, as the other end sees it. Scapy would slow the other programs' start."""
+    """A TCP packet whose checksums are left to the device, as the other end sees it. Only here scapy may slow the start."""
     from scapy.layers.inet import IP, TCP
     from scapy.layers.l2 import Ether
 
