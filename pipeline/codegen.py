@@ -52,7 +52,7 @@ class Generator:
         self.code = Code()
         self._stages = 0
         self._resources = tuple(resources)
-        self._has_sources = any(isinstance(s, Operator) and s.kind == "source" for s in steps)
+        self._has_sources = any(isinstance(s, Operator) and s.kind == "source" for s in _sequence(steps))
         self._open_loop(first=True)
         self._steps(steps, 3, set(), top=True)
         self._line(3, "core.end += 1")

@@ -68,7 +68,8 @@ class Operator:
             raise PipelineError(f"{self.name}: unknown parameter {name!r}{nearest(name, self.params)}")
         dtype = np.dtype(self.params[name][0])
         try:
-            fits = not isinstance(value, str | bytes) and np.array_equal(np.array(value, dtype), np.array(value))
+            given = np.array(value)
+            fits = given.shape == dtype.shape and given.dtype.kind in "biuf" and np.array_equal(given.astype(dtype.base), value)
         except (OverflowError, TypeError, ValueError):
             fits = False
         if not fits:
