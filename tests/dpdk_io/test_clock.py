@@ -16,12 +16,18 @@ def now():
     return rdtsc()
 
 
-def test_the_rate_turns_cycles_into_seconds() -> None:
-    now()
+def error_of_a_nap() -> float:
+    """By how much cycles and the kernel's clock differ over 20 ms, as a fraction."""
     start, monotonic = now(), time.monotonic_ns()
-    time.sleep(0.1)
+    time.sleep(0.02)
     cycles, nanoseconds = now() - start, time.monotonic_ns() - monotonic
-    assert cycles / clock.hertz() == pytest.approx(nanoseconds / 1e9, rel=0.02)
+    return abs(cycles / clock.hertz() * 1e9 / nanoseconds - 1)
+
+
+def test_the_rate_turns_cycles_into_seconds() -> None:
+    """The best of a few: a busy machine may run something else between the two readings."""
+    now()
+    assert min(error_of_a_nap() for _ in range(5)) < 1e-3
 
 
 def test_the_rate_is_steady() -> None:
@@ -56,7 +62,7 @@ def seconds(*arguments: int) -> float:
 
 @pytest.mark.parametrize("policy", idle.POLICIES.values())
 def test_nobody_sleeps_before_patience_ends(policy: int) -> None:
-    assert seconds(policy, 9, 10, 100) < 100 * idle.SLEEP_US / 1e6
+    assert min(seconds(policy, 9, 10, 100) for _ in range(20)) < 100 * idle.SLEEP_US / 1e6
 
 
 def test_sleeping_sleeps() -> None:
@@ -65,4 +71,4 @@ def test_sleeping_sleeps() -> None:
 
 @pytest.mark.parametrize("policy", [idle.SPIN, idle.YIELD])
 def test_spinning_and_yielding_come_back_soon(policy: int) -> None:
-    assert min(seconds(policy, 10, 10, 10) for _ in range(20)) < 10 * idle.SLEEP_US / 1e6
+    assert min(seconds(policy, 10, 10, 10) for _ in range(50)) < 10 * idle.SLEEP_US / 1e6
