@@ -11,6 +11,7 @@ import enum
 import functools
 import hashlib
 import importlib.util
+import inspect
 import os
 import shutil
 import sys
@@ -23,10 +24,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from dpdk_io.jit import BOUNDSCHECK
-
-_PRIMITIVES = ("dpdk_io.jit", "dpdk_io.memory")
-"""Modules that are part of every kernel."""
+from dpdk_io import jit
 
 
 def cache_directory() -> Path:
@@ -54,7 +52,8 @@ def _temporary_directory() -> Path:
 
 def digest(source: str, functions: list[Any]) -> str:
     """16 hex digits over *source*, everything reachable from *functions*, the versions and flags that shape the machine code."""
-    h = hashlib.sha256(f"{sys.version} {np.__version__} {numba.__version__} {BOUNDSCHECK}\n{source}".encode())
+    h = hashlib.sha256(f"{sys.version} {np.__version__} {numba.__version__} {jit.BOUNDSCHECK}\n{source}".encode())
+    h.update(inspect.getsource(jit).encode())
     seen: set[int] = set()
     for function in functions:
         for line in _describe(function, seen):
@@ -65,9 +64,7 @@ def digest(source: str, functions: list[Any]) -> str:
 def _describe(value: Any, seen: set[int]) -> Iterator[str]:
     """A line for every piece of code and every constant reachable from *value*."""
     value = _plain(value)
-    if getattr(value, "__module__", None) in _PRIMITIVES:
-        yield f"{value.__qualname__} {_file_digest(value.__module__)}"
-    elif isinstance(value, types.FunctionType):
+    if isinstance(value, types.FunctionType):
         if id(value) not in seen:
             seen.add(id(value))
             yield from _describe_function(value, seen)
@@ -94,14 +91,6 @@ def _describe_object(value: Any) -> str:
     if isinstance(value, numba.types.ExternalFunction):
         return f"{value.symbol}{value.sig}"
     return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-@functools.cache
-def _file_digest(module: str) -> str:
-    """Over the whole file: what it defines differs when JIT is off, and its flags are in every kernel."""
-    path = sys.modules[module].__file__
-    assert path is not None
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

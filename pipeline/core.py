@@ -164,9 +164,7 @@ def _argument(resource: Any) -> Any:
 def _checked(callbacks: dict[int, Callable[[np.ndarray], None]]) -> dict[int, Callable[[np.ndarray], None]]:
     for verdict in callbacks:
         if verdict not in (SLOW, USER0, USER1, USER2):
-            raise UsageError(
-                f"callback for {verdict!r}: only packets of the verdicts SLOW, USER0, USER1 and USER2 come to Python"
-            )
+            raise UsageError(f"callback for {verdict!r}: only SLOW, USER0, USER1 and USER2 bring packets to Python")
     return callbacks
 
 

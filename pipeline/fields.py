@@ -37,9 +37,7 @@ def field_type(owner: str, field: Field) -> np.dtype:
     if hasattr(np.record, name):
         raise PipelineError(f"{owner}: field {name!r} is an attribute of numpy records; choose another name")
     if made.hasobject or made.itemsize == 0:
-        raise PipelineError(
-            f"{owner}: field {name!r} is a {made}; use numbers of fixed size, or arrays of them"
-        )
+        raise PipelineError(f"{owner}: field {name!r} is a {made}; use numbers of fixed size, or arrays of them")
     return made
 
 
