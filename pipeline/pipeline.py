@@ -37,6 +37,7 @@ class Pipeline:
         self._generator = Generator(steps, self.resources)
         self.steps = tuple(steps)
         self.meta_dtype = meta_dtype(self.code.meta)
+        self._generated: dict[str, Generated] = {}
 
     @property
     def code(self) -> Code:
@@ -50,8 +51,10 @@ class Pipeline:
 
     def generated(self, driver: str = "dpdk_io.loopback") -> Generated:
         """The module for devices whose compiled calls are in *driver*."""
-        kernels = dict(zip(kernel_names(self.operators), (o.kernel for o in self.operators), strict=True))
-        return Generated(self.name, self._generator.source(self.name, driver, "KERNELS"), kernels)
+        if driver not in self._generated:
+            kernels = dict(zip(kernel_names(self.operators), (o.kernel for o in self.operators), strict=True))
+            self._generated[driver] = Generated(self.name, self._generator.source(self.name, driver, "KERNELS"), kernels)
+        return self._generated[driver]
 
     def source(self, driver: str = "dpdk_io.loopback") -> str:
         """The source of the poll loop as it is compiled."""
