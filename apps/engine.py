@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -35,7 +35,10 @@ def port_options(config: RunConfig, **changes: Any) -> Options:
 
 
 class Signals:
-    """Within the block SIGINT and SIGTERM end the run instead of the program; the first one is remembered in `name`."""
+    """Within the block SIGINT and SIGTERM end the run instead of the program; the first one is remembered in `name`.
+
+    Compiling is better left outside: it would have to come to its end first.
+    """
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -143,7 +146,7 @@ def port_statistics(ports: Ports) -> dict[str, dict[str, int]]:
 
 def run_pipeline(pipeline: Pipeline, config: RunConfig, app: str = "run") -> Result:
     """Run *pipeline* on every queue of the devices of *config* until its files are read, its time is up, or a signal comes."""
-    with open_ports(config.devices, config.cores, port_options(config)) as ports, Signals() as signals:
+    with open_ports(config.devices, config.cores, port_options(config)) as ports:
         cores = [[Core(pipeline, port, k, k, idle=config.idle) for port in ports] for k in range(len(config.cores))]
         compile_cores([core for instances in cores for core in instances], config.quiet)
         run = run_of(config, cores, ports)
@@ -155,7 +158,7 @@ def run_pipeline(pipeline: Pipeline, config: RunConfig, app: str = "run") -> Res
 
         watch = Watch(config, done=lambda: bool(ports) and all(_drained(port, run) for port in ports), show=show)
         start = time.monotonic()
-        with run:
+        with Signals() as signals, run:
             ended = watch.until_over(run, signals, start)
         elapsed = time.monotonic() - start
         return Result(app, config.devices, core_results(config, cores, elapsed), elapsed, ended, ports=port_statistics(ports))

@@ -36,11 +36,11 @@ def run(config: TrafficConfig) -> Result:
     """Run *config*; TeError when next hops do not answer, DeviceError when a device cannot be opened."""
     with ExitStack() as stack:
         ports = stack.enter_context(open_ports(config.devices, config.cores, port_options(config)))
-        signals = stack.enter_context(Signals())
         site = Site(config, ports, stack)
         pipeline = traffic_pipeline(site)
         cores = [_instances(site, pipeline, k) for k in range(len(config.cores))]
         compile_cores([core for instances in cores for core in instances], config.quiet)
+        signals = stack.enter_context(Signals())
         traffic = _Traffic(config, site, cores, stack)
         started = traffic.run(run_of(config, cores, ports), signals)
         return traffic.result(started, port_statistics(ports))

@@ -208,6 +208,13 @@ def _loopback_port(device: devices.Device, cores: Sequence[int], options: Option
     return Port(device.name, loopback, opened, cores, _local_mac(number))
 
 
+def _mac_of(device: devices.Device, mac: bytes, number: int) -> bytes:
+    """The address to send from. A tap driver reports that of the kernel's end, which must not be ours as well."""
+    if not any(mac):
+        return _local_mac(number)
+    return mac[:5] + bytes([mac[5] ^ 1]) if device.kind == "tap" else mac
+
+
 def _local_mac(number: int) -> bytes:
     """A locally administered address, for devices that have none."""
     return bytes([2, 0, 0, 0, 0, number])
@@ -239,6 +246,6 @@ def _open_dpdk(ports: Ports, wanted: Sequence[tuple[devices.Device, tuple[int, .
             ports.append(_loopback_port(device, cores, options, len(ports)))
             continue
         opened = ethport.EthPort(device, [pools.of(core) for core in cores], settings)
-        port = Port(device.name, ethdev, opened, cores, opened.mac if any(opened.mac) else _local_mac(len(ports)))
+        port = Port(device.name, ethdev, opened, cores, _mac_of(device, opened.mac, len(ports)))
         port.packets = device.packets
         ports.append(port)

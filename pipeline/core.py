@@ -19,6 +19,8 @@ from pipeline.pipeline import Pipeline
 from pipeline.verdicts import DROP, SLOW, TX, USER0, USER1, USER2
 
 _SEND_TRIES = 1000
+_PATIENCE = 0.5
+"""Seconds without a packet taken after which a port is given up, until it takes one again."""
 
 
 class Core:
@@ -49,6 +51,7 @@ class Core:
         self.record.spare = self._spare.ctypes.data
         self.record.idle_policy = _policy(idle)
         self.record.idle_after = idle_after
+        self.record.tx_patience = int(_PATIENCE * hertz())
         self.left = np.zeros((max(1, len(pipeline.operators)), QUEUES), np.int64)
         self.arms = np.zeros(max(1, len(pipeline.code.arms)), np.int64)
         self.states = {k: s for k, o in enumerate(pipeline.operators) if (s := o.new_state()) is not None}

@@ -34,6 +34,9 @@ CORE = np.dtype(
         ("idle_policy", "i8"),
         ("idle_after", "i8"),
         ("tx_stalled", "i8"),
+        ("tx_stalled_at", "i8"),
+        ("tx_patience", "i8"),
+        ("tx_dead", "i8"),
         ("rx_last", "i8"),
         ("rx_packets", "i8"),
         ("rx_bytes", "i8"),
@@ -52,7 +55,8 @@ CORE = np.dtype(
         ("started_at", "i8"),
     ]
 )
-"""`stop` is first: the control thread sets it while the loop runs."""
+"""`stop` is first: the control thread sets it while the loop runs. `tx_stalled` counts turns in which the port took none of the
+packets there were, `tx_stalled_at` is when they began; after `tx_patience` cycles the port is `tx_dead`."""
 
 DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "unhandled", "too_long", "tx_unsent")
 """The counters of CORE that count lost packets: tx queue full, slow or user queue full, no mbuf to emit with, a verdict that does
@@ -76,9 +80,10 @@ def take(out):
 
 @kernel
 def room(out):
-    """How many packets can still be sent in this turn."""
+    """How many packets can still be sent in this turn. Nobody waits for a dead port: what it is sent is lost (tx_full)."""
     core = record_at(out, CORE)
-    return min(i64(core.spare_count), QUEUE - load64(out + _QUEUED + TX * 8))
+    spare = i64(core.spare_count)
+    return spare if i64(core.tx_dead) else min(spare, QUEUE - load64(out + _QUEUED + TX * 8))
 
 
 @kernel
@@ -106,6 +111,20 @@ def leave(out, verdict, mbuf):
 def send(out, mbuf):
     """Send a packet that was built in an mbuf from `take`."""
     leave(out, i64(TX), mbuf)
+
+
+@kernel
+def note_sent(out, sent, now):
+    """After an attempt to send: whether the port still takes packets."""
+    core = record_at(out, CORE)
+    if sent > 0:
+        core.tx_stalled = 0
+        core.tx_dead = 0
+        return
+    if i64(core.tx_stalled) == 0:
+        core.tx_stalled_at = now
+    core.tx_stalled += 1
+    core.tx_dead = i64(now - i64(core.tx_stalled_at) > i64(core.tx_patience))
 
 
 @kernel

@@ -8,7 +8,7 @@ from dpdk_io.mbuf import data, data_len, pkt_len
 from dpdk_io.memory import i64, load64, load_acquire, prefetch, rdtsc, record_at, store64
 from {driver} import alloc_bulk, free_bulk, rx_burst, tx_burst
 from pipeline.outbox import (
-    BURST, CORE, QUEUES, SPARE, has_slow, leave, queue_address, queue_count, remove_front, set_queue_count,
+    BURST, CORE, QUEUES, SPARE, has_slow, leave, note_sent, queue_address, queue_count, remove_front, set_queue_count,
 )
 from pipeline.verdicts import DROP, NEXT, SLOW, TX
 from {kernels} import (
@@ -56,12 +56,11 @@ TAIL = '''\
             sent = tx_burst(port, queue, queue_address(out, TX), ready)
             core.tx_packets += sent
             work += sent
+            note_sent(out, sent, now)
             if sent == ready:
                 set_queue_count(out, TX, i64(0))
-                core.tx_stalled = 0
             else:
                 remove_front(out, TX, sent)
-                core.tx_stalled = 0 if sent > 0 else i64(core.tx_stalled) + 1
         dropped = queue_count(out, DROP)
         if dropped > 0:
             free_bulk(pool, queue_address(out, DROP), dropped)
