@@ -7,6 +7,7 @@ source and of every function and constant reachable from its kernels: an edit an
 from __future__ import annotations
 
 import atexit
+import dis
 import enum
 import functools
 import hashlib
@@ -114,7 +115,7 @@ def _describe_code(code: types.CodeType, names: Mapping[str, Any], seen: set[int
             yield from _describe_code(constant, names, seen)
         else:
             yield repr(constant)
-    for name in code.co_names:
+    for name in _globals_of(code):
         value = names.get(name)
         if isinstance(value, types.ModuleType):
             for attribute in code.co_names:
@@ -123,6 +124,12 @@ def _describe_code(code: types.CodeType, names: Mapping[str, Any], seen: set[int
         elif value is not None:
             yield f"{name}="
             yield from _describe(value, seen)
+
+
+def _globals_of(code: types.CodeType) -> list[str]:
+    """`co_names` without the names of attributes, which some unrelated global may bear too."""
+    loaded = {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "LOAD_GLOBAL"}
+    return sorted(loaded)
 
 
 class Generated:

@@ -50,6 +50,7 @@ CHANGES = {
 HARMLESS = {
     "a function that is not called": ("return x\n", "return -x\n"),
     "a comment": ("LIMIT = 3", "LIMIT = 3  # of three"),
+    "a global called like an attribute": ("LIMIT = 3", "itemsize = 1\nLIMIT = 3"),
     "a line": ("@kernel\ndef helper", "\n\n@kernel\ndef helper"),
 }
 
