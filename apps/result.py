@@ -124,6 +124,8 @@ class Share:
     """Responses that started as expected."""
     unexpected: int = 0
     """Responses that did not."""
+    misdirected: int = 0
+    """Packets the device brought to another core than the one that owns them; handed over in software."""
     shortfall: int = 0
     """Connections the schedule asked for and the core did not start in time."""
 
@@ -157,6 +159,7 @@ class Share:
             "drops": plain(self.drops),
             "latency_us": {"connect": latency(self.connect), "lifetime": latency(self.lifetime)},
             "responses": {"expected": int(self.expected), "unexpected": int(self.unexpected)},
+            "misdirected": int(self.misdirected),
             "shortfall": int(self.shortfall),
             "intervals": [interval.to_json() for interval in self.intervals],
         }
@@ -223,6 +226,7 @@ class Result:
             intervals=merge_intervals(core.intervals for core in cores),
             expected=sum(core.expected for core in cores),
             unexpected=sum(core.unexpected for core in cores),
+            misdirected=sum(core.misdirected for core in cores),
             shortfall=sum(core.shortfall for core in cores),
         )
 

@@ -19,6 +19,7 @@ from apps.trafficpipeline import Site, traffic_pipeline
 from dpdk_io import TeError, open_ports
 from dpdk_io.clock import cycles, hertz
 from operators.engine import RECORD
+from operators.steer import steer
 from operators.tcp_engine import TcpEngine
 from pipeline import SLOW, Core, Run
 from tcp.connection import STATE_NAMES
@@ -163,6 +164,7 @@ class _Traffic:
         for k, share in enumerate(results):
             for engine in self.site.engines_of(k):
                 _add_engine(share, engine, elapsed)
+            share.misdirected = sum(map(_misdirected, self.cores[k]))
         if self.site.steering is not None:
             results[0].drops["left_in_rings"] = self.site.steering.waiting()
         if self.site.tap is not None:
@@ -175,6 +177,12 @@ class _Traffic:
             "trafficengine", self.config.devices, results, elapsed, self.ended_by, wanted=wanted,
             asked_cps=per_core and per_core * len(self.config.cores), seed=self.config.seed, ports=ports,
         )  # fmt: skip
+
+
+def _misdirected(core: Core) -> int:
+    """Packets that `steer` found on the wrong core."""
+    steps = enumerate(core.pipeline.operators)
+    return sum(int(core.states[k]["misdirected"][0]) for k, step in steps if step.name == steer.name)
 
 
 def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float) -> None:

@@ -13,6 +13,7 @@ from tests.network.command import TE_APPS, outcome, te_apps_in, wait_for_interfa
 from tests.network.lab import Lab, Process, wait_until
 from tests.network.peers import nginx
 from tests.network.test_client import CLIENT
+from tests.network.witness import counters
 
 pytestmark = pytest.mark.root
 
@@ -34,14 +35,16 @@ def test_a_peer_that_goes_away_times_out(lab: Lab, tmp_path: Path) -> None:
     ours, theirs = lab.cable()
     nginx(theirs, tmp_path)
     (tmp_path / "run.toml").write_text("engine.timeouts.user = 2000")
-    limits = ("--connections", 6_000, "--cps", 1_000, "--max-open", 2_000)
+    limits = ("--connections", 5_000, "--cps", 1_000, "--max-open", 800)
     process = te_apps_in(ours, *CLIENT, tmp_path / "run.toml", "--device", "af_packet:v0", *limits)
-    time.sleep(4)
+    wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 60, "connections")
     assert process.running, process.finish()
     theirs.run("ip", "link", "set", "v1", "down")
     run = outcome(process.finish(60))
     assert run.code == 1
-    assert run.result["release_causes"]["client"]["Timeout"] == run.result["connections"]["failed"] > 0
+    assert run.result["release_causes"]["client"]["Timeout"] == run.result["connections"]["failed"] > 800
+    assert run.result["connections"]["attempted"] == 5_000
+    assert run.result["connections"]["max_open"] == 800
 
 
 @pytest.mark.parametrize(("number", "code", "name"), STOPS)
@@ -50,7 +53,7 @@ def test_a_signal_ends_a_run_with_its_results(lab: Lab, tmp_path: Path, number: 
     nginx(theirs, tmp_path)
     process = te_apps_in(theirs, *CLIENT, "--device", "tap:te0", "--connections", 10_000_000, "--cps", 2_000)
     wait_for_interface(theirs, process, "te0", "10.0.0.1/24")
-    time.sleep(3)
+    wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 60, "connections")
     assert process.running, process.finish()
     assert children(process) == []
     files = hugepage_files(process.popen.pid)
