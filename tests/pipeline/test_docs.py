@@ -9,6 +9,7 @@ from pathlib import Path
 from operators import parse as parse_module
 from operators.parse import parse
 from pipeline.operator import ARGUMENTS
+from pipeline.outbox import DROPS
 from pipeline.verdicts import NAMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operators.md").read_text()
@@ -31,6 +32,8 @@ def test_every_verdict_argument_and_metadata_field_is_described() -> None:
     assert all(f"`{name.upper()}`" in verdicts for name in NAMES)
     arguments = section("Arguments") + section("Packets of your own")
     assert all(f"`{name}`" in arguments for name in ARGUMENTS)
+    losses = section("Running from Python")
+    assert all(f"| `{name}` |" in losses for name in DROPS)
     metadata = section("Metadata of parse")
     assert all(f"`{field[0]}`" in metadata for field in parse.writes)
     assert all(f"`{reason}`" in metadata.replace("`parse.", "`") for reason in parse.drops)
