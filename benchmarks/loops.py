@@ -29,6 +29,10 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+class _Counters(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in ("bytes", "runts", "lost")]
+
+
 class Loop:
     """A loop in C on queue 0 of *port*: call it with seconds to run it so long; it returns the packets received."""
 
@@ -37,16 +41,16 @@ class Loop:
         words = [port.handle, 0, *([port.pool(0)] if floor else [])]
         self._words = [ctypes.c_int64(word) for word in words]
         self._loop = _library().bench_floor if floor else _library().bench_macswap
-        self._lost = ctypes.c_int64()
+        self._counters = _Counters()
 
     def __call__(self, seconds: float) -> int:
         until = ctypes.c_uint64(cycles() + int(seconds * hertz()))
-        packets = self._loop(*self._words, until, ctypes.byref(self._lost))
+        packets = self._loop(*self._words, until, ctypes.byref(self._counters))
         if packets < 0:
             raise MemoryError("the loop in C found no free mbufs")
         return packets
 
     @property
     def lost(self) -> int:
-        """Packets the device did not take."""
-        return self._lost.value
+        """Packets the device did not take, and frames too short to be any."""
+        return self._counters.lost + self._counters.runts

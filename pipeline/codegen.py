@@ -1,7 +1,8 @@
 """From steps to the source of one compiled poll loop.
 
 The loop does, turn after turn: refill the spare mbufs, run the ticks, receive a burst, take every packet through the operators,
-send, free. It is straight-line code over imported kernels: no dispatch is left in it.
+send, free. It is straight-line code over imported kernels: no dispatch is left in it. What every packet changes, the count of the
+TX queue and that of received bytes, is in registers meanwhile; operators that name `out` find the count in memory.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Generator:
 
     def _open_loop(self, *, first: bool) -> None:
         if first:
+            self._line(2, "ready = queue_count(out, TX)")
+            self._line(2, "rx_bytes = i64(0)")
             self._line(2, "for i in range(n):")
             self._line(3, "prefetch(data(load64(burst + i * 8)))")
         else:
@@ -81,9 +84,9 @@ class Generator:
         self._line(3, "meta = metas[live]" if first else "meta = metas[i]")
         if first and self._has_sources:
             self._line(3, "if i < received:")
-            self._line(4, "core.rx_bytes += pkt_len(mbuf)")
+            self._line(4, "rx_bytes += pkt_len(mbuf)")
         elif first:
-            self._line(3, "core.rx_bytes += pkt_len(mbuf)")
+            self._line(3, "rx_bytes += pkt_len(mbuf)")
 
     def _steps(self, steps: Sequence[Any], depth: int, written: Written, *, top: bool) -> Written:
         for step in _sequence(steps):
@@ -120,10 +123,14 @@ class Generator:
         self._declare(step.name, step.writes)
         written.update(f[0] for f in step.writes)
         k = len(self.code.operators)
+        if "out" in step.arguments:
+            self._line(depth, "set_queue_count(out, TX, ready)")
         self._line(depth, f"v = i64({self._call(step)})")
+        if "out" in step.arguments:
+            self._line(depth, "ready = queue_count(out, TX)")
         self._line(depth, "if v != NEXT:")
         self._line(depth + 1, f"left[{k}, v & {len(NAMES) - 1}] += 1")
-        self._line(depth + 1, "leave(out, v, mbuf)")
+        self._line(depth + 1, "ready = depart(out, tx, ready, v, mbuf)")
         self._line(depth + 1, "continue")
 
     def _call(self, step: Operator) -> str:
@@ -177,7 +184,7 @@ class Generator:
             return written
         if not NEXT < verdict < len(NAMES) or verdict == KEEP:
             raise PipelineError(f"GroupBy({key!r}): {arm} is no verdict for an arm; use DROP, TX, SLOW, USER0, USER1 or USER2")
-        self._line(depth, f"leave(out, i64({verdict}), mbuf)")
+        self._line(depth, f"ready = depart(out, tx, ready, i64({verdict}), mbuf)")
         self._line(depth, "continue")
         return None
 

@@ -108,6 +108,17 @@ def leave(out, verdict, mbuf):
 
 
 @kernel
+def depart(out, tx, ready, verdict, mbuf):
+    """`leave` for the loop itself, which keeps the count of the TX queue, at *tx*, in *ready*; its new value."""
+    if verdict == TX and ready < QUEUE:
+        store64(tx + ready * 8, mbuf)
+        return ready + 1
+    set_queue_count(out, i64(TX), ready)
+    leave(out, verdict, mbuf)
+    return ready
+
+
+@kernel
 def send(out, mbuf):
     """Send a packet that was built in an mbuf from `take`."""
     leave(out, i64(TX), mbuf)

@@ -8,7 +8,7 @@ from dpdk_io.mbuf import data, data_len, pkt_len
 from dpdk_io.memory import i64, load64, load_acquire, prefetch, rdtsc, record_at, store64
 from {driver} import alloc_bulk, free_bulk, rx_burst, tx_burst
 from pipeline.outbox import (
-    BURST, CORE, QUEUES, SPARE, has_slow, leave, note_sent, queue_address, queue_count, remove_front, set_queue_count,
+    BURST, CORE, QUEUES, SPARE, depart, has_slow, leave, note_sent, queue_address, queue_count, remove_front, set_queue_count,
 )
 from pipeline.verdicts import DROP, NEXT, SLOW, TX
 from {kernels} import (
@@ -29,10 +29,11 @@ def poll(out, until, slow_after, {parameters}):
     core = record_at(out, CORE)
     port, queue, pool = i64(core.port), i64(core.queue), i64(core.pool)
     burst = i64(core.burst)
+    tx = queue_address(out, i64(TX))
     release(out, pool, i64(SLOW))
     idle = i64(0)
+    now = rdtsc()
     while True:
-        now = rdtsc()
         if load_acquire(out) != 0 or now >= until or (now >= slow_after and has_slow(out)):
             return
         core.turns += 1
@@ -51,7 +52,8 @@ RECEIVE = """\
 """
 
 TAIL = '''\
-        ready = queue_count(out, TX)
+        core.rx_bytes += rx_bytes
+        set_queue_count(out, TX, ready)
         if ready > 0:
             sent = tx_burst(port, queue, queue_address(out, TX), ready)
             core.tx_packets += sent
@@ -67,11 +69,14 @@ TAIL = '''\
             set_queue_count(out, DROP, i64(0))
         if work + n > 0:
             idle = i64(0)
-            core.busy_cycles += rdtsc() - now
+            began = now
+            now = rdtsc()
+            core.busy_cycles += now - began
         else:
             core.idle_turns += 1
             idle += 1
             wait(i64(core.idle_policy), idle, i64(core.idle_after))
+            now = rdtsc()
 
 
 @entry

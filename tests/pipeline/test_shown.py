@@ -55,7 +55,7 @@ def test_the_source_is_a_readable_file_of_its_own() -> None:
         "                v = i64(op3_leave_if(pkt, s3[0]))",
         "                if v != NEXT:",
         "                    left[3, v & 7] += 1",
-        "                    leave(out, v, mbuf)",
+        "                    ready = depart(out, tx, ready, v, mbuf)",
     ]
 
 
