@@ -9,7 +9,7 @@ import pytest
 from tests.network.command import Outcome, outcome, run_in, te_apps_in, wait_for_interface
 from tests.network.lab import Lab, Loss, Namespace
 from tests.network.peers import nginx
-from tests.network.witness import BAD_FRAMES, Capture, Conntrack, complaints, counters, tshark
+from tests.network.witness import BAD_FRAMES, Capture, Conntrack, complaints, counters, established, tshark
 
 pytestmark = pytest.mark.root
 
@@ -53,7 +53,7 @@ def test_twenty_thousand_requests(lab: Lab, tmp_path: Path, network) -> None:
     assert_all_served(run, 20_000)
     assert complaints(theirs) == {}
     assert counters(theirs)["TcpPassiveOpens"] == 20_000
-    assert counters(theirs)["TcpCurrEstab"] == 0
+    assert established(theirs) == 0
     headers = run.result["client"]["BytesReceived"] / 20_000 - len(BODY)
     assert 150 < headers < 400
     assert headers == int(headers)

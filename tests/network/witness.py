@@ -39,6 +39,11 @@ def complaints(namespace: Namespace) -> dict[str, int]:
     return {name: values[name] for name in OF_OUR_MAKING if values.get(name)}
 
 
+def established(namespace: Namespace) -> int:
+    """Connections that are open in both directions."""
+    return len(namespace.run("ss", "-Htn", "state", "established").stdout.splitlines())
+
+
 class Conntrack:
     """Counts packets arriving in *namespace* that connection tracking finds invalid."""
 
