@@ -180,5 +180,3 @@ class _Rate:
         rate = (value - self._value) / max(now - self._at, 1e-9)
         self._at, self._value = now, value
         return rate
-
-

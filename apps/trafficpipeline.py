@@ -24,12 +24,12 @@ from operators.steer import steer
 from operators.steering import Steering
 from operators.tcp_client import tcp_client
 from operators.tcp_engine import Settings, TcpEngine
-from operators.tcp_state import tcp_state
+from operators.tcp_state import tcp_check, tcp_state
 from operators.tcp_timers import tcp_timers
 from operators.to_kernel import to_kernel
-from pipeline import GroupBy, Pipeline
+from pipeline import GroupBy, Pipeline, Stage
 
-_TABLE = 1 << 16
+_SERVER_TABLE = 1 << 16
 _RECORDS = 1 << 18
 _TIME_WAITS = 4096
 
@@ -98,10 +98,17 @@ class Site:
             raise DeviceError(f"{ip_text(target.ip)} is on no link of ours: give a gateway")
         return self.neighbours.mac_word(hop)
 
+    def _capacity(self) -> int:
+        """Connections each engine has room for: a server does not know how many will come, a client does."""
+        config = self.config
+        ours = config.is_client and all(config.is_local(t.ip) for k in range(len(config.cores)) for t in config.targets_of(k))
+        least = 0 if ours or not config.is_server else _SERVER_TABLE
+        needed = max(least, config.max_open * (2 if config.is_server else 1) + 2 * _TIME_WAITS)
+        return 1 << (needed - 1).bit_length()
+
     def _settings(self, k: int, n: int) -> Settings:
         config = self.config
         times = config.timeouts
-        open_at_most = max(config.max_open * 4, _TABLE)
         return Settings(
             mac=self.mac,
             local_ips=config.addresses(k),
@@ -128,7 +135,7 @@ class Site:
                 "syn_retries": times.syn_retries,
                 "retries": times.retries,
             },
-            connections=1 << (open_at_most - 1).bit_length(),
+            connections=self._capacity(),
             time_waits=_TIME_WAITS if times.time_wait_ms else 0,
             records=_RECORDS if config.records is not None else 0,
             kernel_side=self.tap is not None,
@@ -203,5 +210,7 @@ def _steps(site: Site) -> list[Any]:
             },
             otherwise=rest,
         ),
+        tcp_check,
+        Stage(),
         tcp_state,
     ]

@@ -2,19 +2,63 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, record_at, store64
 from operators.engine import (
-    APP_ACTIVE, APP_ESTABLISHED, APP_FIN_ACKED, APP_FIN_SEEN, APP_FINISHED, APP_HANDSHAKE_ACKED, APP_MISMATCH, ATTEMPTED,
-    BYTES_RECEIVED, BYTES_SENT, CAUSE_UNKNOWN, COMPLETED, ESTABLISHED_COUNT, EXPECTED, FAILED, MAX_OPEN, NOT_EXPECTED, OPEN,
-    RECORD, RECORDS_LOST, RECV_ACK, RECV_ACK4FIN, RECV_FIN, RECV_FIN_PSSV, RECV_PAYLOAD, RECV_RST, RECV_SYN_ACK, RECV_SYN_ACK2,
-    RETRANSMISSIONS, SENT_ACK, SENT_ACK4FIN, SENT_FIN, SENT_FIN_PSSV, SENT_PAYLOAD, SENT_RST, SENT_SYN, SENT_SYN_ACK,
-    SENT_SYN_ACK2, UNEXPECTED, bump, peek,
+    APP_ACTIVE,
+    APP_ESTABLISHED,
+    APP_FIN_ACKED,
+    APP_FIN_SEEN,
+    APP_FINISHED,
+    APP_HANDSHAKE_ACKED,
+    APP_MISMATCH,
+    ATTEMPTED,
+    BYTES_RECEIVED,
+    BYTES_SENT,
+    CAUSE_UNKNOWN,
+    COMPLETED,
+    ESTABLISHED_COUNT,
+    EXPECTED,
+    FAILED,
+    MAX_OPEN,
+    NOT_EXPECTED,
+    OPEN,
+    RECORD,
+    RECORDS_LOST,
+    RECV_ACK,
+    RECV_ACK4FIN,
+    RECV_FIN,
+    RECV_FIN_PSSV,
+    RECV_PAYLOAD,
+    RECV_RST,
+    RECV_SYN_ACK,
+    RECV_SYN_ACK2,
+    RETRANSMISSIONS,
+    SENT_ACK,
+    SENT_ACK4FIN,
+    SENT_FIN,
+    SENT_FIN_PSSV,
+    SENT_PAYLOAD,
+    SENT_RST,
+    SENT_SYN,
+    SENT_SYN_ACK,
+    SENT_SYN_ACK2,
+    UNEXPECTED,
+    bump,
+    peek,
 )  # fmt: skip
 from pipeline.histogram import bucket
 from tcp.connection import CLIENT, CLOSE_WAIT
 from tcp.events import (
-    EV_CHALLENGE, EV_DATA, EV_DUPLICATE, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_OUT_OF_ORDER, EV_RESET, EV_RST_DUE,
+    EV_CHALLENGE,
+    EV_DATA,
+    EV_DUPLICATE,
+    EV_ESTABLISHED,
+    EV_FIN,
+    EV_FIN_ACKED,
+    EV_OUT_OF_ORDER,
+    EV_RESET,
+    EV_RST_DUE,
     EV_UNACCEPTABLE,
 )  # fmt: skip
 from tcp.segment import ACK, FIN, RST, SYN
@@ -29,7 +73,7 @@ def role_counters(eng, conn):
     return i64(eng.client) if i64(conn.bits) & CLIENT else i64(eng.server)
 
 
-@kernel
+@inlined
 def count_received(eng, counters, conn, app, events, seg, now):
     """Count what the segment *seg* was, by the *events* that `receive` made of it."""
     if events & EV_ESTABLISHED:
@@ -70,7 +114,7 @@ def _observe(histogram, start, now, eng):
     store64(place, load64(place) + 1)
 
 
-@kernel
+@inlined
 def count_sent(counters, conn, app, seg):
     """Count the segment *seg* that is about to leave."""
     flags = i64(seg.tcp_flags)

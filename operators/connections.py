@@ -7,8 +7,17 @@ from dpdk_io.mbuf import data
 from dpdk_io.memory import i64, load64, record_at, store64
 from operators.accounting import count_finished, count_reset_sent, count_sent, note_state, role_counters
 from operators.engine import (
-    APP_ACTIVE, APP_PORT_RETURNED, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_CLOSE, CAUSE_PASSIVE_RST, CAUSE_TIMEOUT, TIME_WAIT_EVICTED,
-    app_at, bump, conn_at,
+    APP_ACTIVE,
+    APP_PORT_RETURNED,
+    CAUSE_ACTIVE_CLOSE,
+    CAUSE_PASSIVE_CLOSE,
+    CAUSE_PASSIVE_RST,
+    CAUSE_TIMEOUT,
+    TIME_WAIT_EVICTED,
+    app_at,
+    bump,
+    conn_at,
+    prefetch_connection,
 )  # fmt: skip
 from operators.frames import header_length, write_headers
 from operators.workload import write_payload
@@ -21,7 +30,7 @@ from tcp.reset import reset_of
 from tcp.segment import SEGMENT
 from tcp.seq import distance
 from tcp.slots import SLOTS, give_slot
-from tcp.transmit import next_segment
+from tcp.transmit import next_segment, pending
 from tcp.wheel import WHEEL, arm, cancel
 
 
@@ -40,7 +49,7 @@ def transmit(eng, out, conn, cold, app, slot, limits, mbuf, now):
     seg = record_at(i64(eng.scratch), SEGMENT)
     counters = role_counters(eng, conn)
     used = False
-    while next_segment(conn, cold, seg, limits, i64(eng.now_us)):
+    while pending(conn) and next_segment(conn, cold, seg, limits, i64(eng.now_us)):
         if mbuf == 0:
             mbuf = take(out)
             if mbuf == 0:
@@ -63,7 +72,14 @@ def transmit(eng, out, conn, cold, app, slot, limits, mbuf, now):
 @kernel
 def _headers(eng, mbuf, seg, conn, app):
     write_headers(
-        mbuf, seg, i64(eng.mac), i64(app.peer_mac), i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
+        mbuf,
+        seg,
+        i64(eng.mac),
+        i64(app.peer_mac),
+        i64(conn.local_ip),
+        i64(conn.local_port),
+        i64(conn.peer_ip),
+        i64(conn.peer_port),
     )
 
 
@@ -136,11 +152,12 @@ def _enter_time_wait(eng, slot, app):
     if i64(eng.tw_limit) == 0:
         conn.state = CLOSED
         return
+    generation = i64(app.generation) + 1 & 0xFFFF
+    app.generation = generation  # first: an old entry of this very slot would end the wait that begins
     head = i64(eng.tw_head)
     if head - i64(eng.tw_tail) >= i64(eng.tw_limit):
         _evict(eng)
-    app.generation += 1
-    store64(i64(eng.tw_ring) + (head & i64(eng.tw_mask)) * 8, slot << 32 | i64(app.generation) & 0xFFFFFFFF)
+    store64(i64(eng.tw_ring) + (head & i64(eng.tw_mask)) * 8, slot << 16 | generation)
     eng.tw_head = head + 1
 
 
@@ -150,8 +167,9 @@ def _evict(eng):
     tail = i64(eng.tw_tail)
     entry = load64(i64(eng.tw_ring) + (tail & i64(eng.tw_mask)) * 8)
     eng.tw_tail = tail + 1
-    slot = entry >> 32
+    prefetch_connection(eng, load64(i64(eng.tw_ring) + (tail + 1 & i64(eng.tw_mask)) * 8) >> 16)
+    slot = entry >> 16
     conn, app = conn_at(eng, slot), app_at(eng, slot)
-    if i64(conn.state) == TIME_WAIT and i64(app.generation) & 0xFFFFFFFF == entry & 0xFFFFFFFF:
+    if i64(conn.state) == TIME_WAIT and i64(app.generation) == entry & 0xFFFF:
         bump(role_counters(eng, conn), TIME_WAIT_EVICTED, 1)
         release(eng, conn, app, slot)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpdk_io.jit import kernel
-from dpdk_io.memory import i64, load64, record_at, store64
+from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from tcp.connection import COLD, CONN
 
 ROLE_COUNTERS = (
@@ -53,11 +53,11 @@ APP = np.dtype(
             "generation",
         ],
         "formats": [
-            "i8", "i8", "i8", "u4", "u4", "u4", "u4", "u4", "u4", "u4",
+            "i8", "i8", "i8", "u4", "u4", "u4", "u4", "u4", "u2", "u4",
             "u1", "u1", "u2", "u4", "u4", "i8", ("u1", (8,)), ("u4", (6,)),
-            "u4",
+            "u2",
         ],
-        "offsets": [0, 8, 16, 24, 28, 32, 36, 40, 44, 48, 52, 53, 54, 56, 60, 64, 72, 80, 104],
+        "offsets": [0, 8, 16, 24, 28, 32, 36, 40, 44, 48, 52, 53, 54, 56, 60, 64, 72, 80, 46],
         "itemsize": 128,
     }
 )  # fmt: skip
@@ -65,7 +65,7 @@ APP = np.dtype(
 
 due, first_at: cycles; hash: of the 4-tuple; peer_mac: its six bytes as they lie in memory; pending: bytes of the
 message that is arriving; reply: bytes of a response; matched: bytes of the expected response seen; terminator: how much of an HTTP
-request's blank line was seen; states, deltas: the states entered, and the microseconds from the first to each of the others.
+request's blank line was seen; generation: which stay in TIME_WAIT this slot is in; states, deltas: the states entered, and the microseconds from the first to each of the others.
 """
 
 RECORD = np.dtype(
@@ -132,6 +132,13 @@ def cold_at(eng, slot):
 def app_at(eng, slot):
     """Its application side."""
     return record_at(i64(eng.apps) + slot * 128, APP)
+
+
+@kernel
+def prefetch_connection(eng, slot):
+    """Ask for the two cache lines that every segment of a connection touches."""
+    prefetch(i64(eng.conns) + slot * 64)
+    prefetch(i64(eng.apps) + slot * 128)
 
 
 assert (CONN.itemsize, COLD.itemsize, APP.itemsize) == (64, 128, 128)

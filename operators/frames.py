@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.mbuf import data, set_length
 from dpdk_io.memory import i64, load16, load32, put_be16, put_be32, store16, store32, store64
 from operators.wire import ETH_HEADER, IP_HEADER, MIN_FRAME, PROTO_TCP
@@ -31,7 +31,7 @@ def header_length(seg):
     return i64(_TCP + HEADER_LEN) + (MSS_LEN if i64(seg.opts) & OPT_MSS else 0)
 
 
-@kernel
+@inlined
 def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
     """Write the headers of *seg* into *mbuf*, whose payload stands already at `header_length(seg)`; sets the frame's length."""
     pkt = data(mbuf)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dpdk_io.memory import aligned, be16, be32, i64, load16, load32, put_be16, put_be32, record_at, store16, store32
 from dpdk_io.mbuf import data, set_length
+from dpdk_io.memory import aligned, be16, be32, i64, load16, load32, put_be16, put_be32, record_at, store16, store32
 from operators import wire
 from operators.engine import ENGINE
 from operators.parse import ARP

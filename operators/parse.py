@@ -7,7 +7,7 @@ the IP packet (Ethernet padding) belong to nothing.
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.mbuf import pkt_len
 from dpdk_io.memory import be16, be32, i64, load8
 from operators import wire
@@ -81,7 +81,7 @@ def _clear(meta):
     meta.payload_len = 0
 
 
-@kernel
+@inlined
 def _ethernet(pkt, length, mbuf, meta):
     if length < wire.ETH_HEADER:
         return _RUNT
@@ -108,7 +108,7 @@ def _ethernet(pkt, length, mbuf, meta):
     return _OK
 
 
-@kernel
+@inlined
 def _ipv4(pkt, l3, length, mbuf, meta):
     if length < l3 + wire.IP_HEADER:
         return _BAD_IP
@@ -169,7 +169,7 @@ def _is_extension(proto):
     return proto in (wire.IP6_HOP_BY_HOP, wire.IP6_ROUTING, wire.IP6_DESTINATION)
 
 
-@kernel
+@inlined
 def _transport(pkt, l4, end, length, meta):
     """The header from offset *l4*; the IP packet ends at offset *end*, *length* bytes can be read."""
     proto = i64(meta.l4_proto)
@@ -186,7 +186,7 @@ def _transport(pkt, l4, end, length, meta):
     return _OK
 
 
-@kernel
+@inlined
 def _tcp(pkt, l4, end, meta):
     if end < l4 + tcp_header.HEADER_LEN:
         return _BAD_TCP

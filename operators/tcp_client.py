@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from dpdk_io.jit import kernel
-from dpdk_io.memory import i64, load64, record_at, store64
+from dpdk_io.memory import i64, load16, load64, record_at, store64
 from operators.accounting import count_opened
 from operators.connections import release, settle, transmit
 from operators.engine import (
-    ATTEMPTED, ENGINE, OPEN, TARGET, TIME_WAIT_EVICTED, app_at, bump, cold_at, conn_at, peek,
+    ATTEMPTED,
+    ENGINE,
+    OPEN,
+    TARGET,
+    TIME_WAIT_EVICTED,
+    app_at,
+    bump,
+    cold_at,
+    conn_at,
+    peek,
 )  # fmt: skip
 from operators.steering import STEERING, owner
 from operators.tcp_state import new_app
 from pipeline import BURST, room, tick
 from pipeline.outbox import CORE
 from tcp.connection import TIME_WAIT
-from tcp.index import INDEX, insert, lookup, tuple_hash
+from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
 from tcp.isn import initial
 from tcp.limits import LIMITS
 from tcp.open import connect
@@ -74,12 +83,21 @@ def _open_one(eng, out, state, now):
         state.no_slot += 1
         return False
     _start(eng, out, slot, target, local, local_ip, port, peer_mac, now)
+    _prefetch_next(eng, ports, local_ip, target)
     following = i64(eng.next_target) + 1
     if following == i64(eng.n_targets):
         following = i64(0)
         eng.next_local = local + 1 if local + 1 < i64(eng.n_local) else 0
     eng.next_target = following
     return True
+
+
+@kernel
+def _prefetch_next(eng, ports, local_ip, target):
+    """Ask for the index entry of the connection that is probably opened next."""
+    index = record_at(i64(eng.index), INDEX)
+    port = load16(i64(ports.ring) + i64(ports.head) * 2)
+    prefetch_entry(index, tuple_hash(i64(index.seed), local_ip, port, i64(target.ip), i64(target.port)))
 
 
 @kernel

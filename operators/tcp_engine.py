@@ -11,7 +11,14 @@ import numpy as np
 
 from dpdk_io.memory import aligned
 from operators.engine import (
-    APP, ENGINE, RECORD, RESPONSE_AUTO, RESPONSE_ECHO, RESPONSE_FIXED, ROLE_COUNTERS, TARGET,
+    APP,
+    ENGINE,
+    RECORD,
+    RESPONSE_AUTO,
+    RESPONSE_ECHO,
+    RESPONSE_FIXED,
+    ROLE_COUNTERS,
+    TARGET,
 )  # fmt: skip
 from pipeline.histogram import BUCKETS
 from tcp.connection import COLD, CONN

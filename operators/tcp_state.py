@@ -1,22 +1,30 @@
-"""tcp_state: take a TCP segment to its connection, and send what the connection answers."""
+"""tcp_check and tcp_state: verify a TCP segment, take it to its connection, and send what the connection answers."""
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
 from operators.connections import limits_of, release, settle, transmit
 from operators.engine import (
-    ENGINE, RECV_SYN, UNEXPECTED, app_at, bump, cold_at, conn_at, is_listening, is_local,
+    ENGINE,
+    RECV_SYN,
+    UNEXPECTED,
+    app_at,
+    bump,
+    cold_at,
+    conn_at,
+    is_listening,
+    is_local,
 )  # fmt: skip
 from operators.frames import source_mac, write_headers
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, end, update_window
-from pipeline import DROP, KEEP, SLOW, operator, send
+from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
 from tcp.checksum import pseudo_sum_at, tcp_checksum
 from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN, EV_REUSE, EV_RST_DUE, EV_SYN
 from tcp.header import HEADER_LEN, parse_options
-from tcp.index import INDEX, insert, lookup, tuple_hash
+from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
 from tcp.isn import initial
 from tcp.limits import LIMITS
 from tcp.open import accept, listen
@@ -27,12 +35,12 @@ from tcp.slots import SLOTS, take_slot
 
 
 @operator(
-    reads=("l3", "l4", "payload", "payload_len", "src", "dst", "sport", "dport", "seq", "ack", "wnd", "tcp_flags"),
-    writes=[("opts", "u1"), ("wscale", "u1"), ("mss", "u2"), ("ts_val", "u4"), ("ts_ecr", "u4"), ("accepted", "u4"), ("skip", "u4")],
-    drops=("checksum", "bad_options", "foreign", "tagged", "table_full"),
+    reads=("l3", "l4", "payload", "payload_len", "src", "dst", "sport", "dport"),
+    writes=[("opts", "u1"), ("wscale", "u1"), ("mss", "u2"), ("ts_val", "u4"), ("ts_ecr", "u4"), ("tcp_hash", "u4")],
+    drops=("checksum", "bad_options", "foreign", "tagged"),
 )
-def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
-    """Run TCP: find the segment's connection, change its state, send its answer; a SYN to an open port begins a connection."""
+def tcp_check(pkt, meta, state, tcp):
+    """Verify a TCP segment: address, checksum, options. Its connection's index entry is asked for: a Stage should follow."""
     eng = record_at(tcp, ENGINE)
     if not is_local(eng, i64(meta.dst)):
         if eng.kernel_side:
@@ -53,9 +61,23 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
         state.bad_options += 1
         return DROP
     index = record_at(i64(eng.index), INDEX)
-    local_port, peer_port = i64(meta.dport), i64(meta.sport)
-    hashed = tuple_hash(i64(index.seed), i64(meta.dst), local_port, i64(meta.src), peer_port)
-    slot = lookup(index, hashed, i64(eng.conns), i64(meta.dst), local_port, i64(meta.src), peer_port)
+    hashed = tuple_hash(i64(index.seed), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
+    prefetch_entry(index, hashed)
+    meta.tcp_hash = hashed
+    return NEXT
+
+
+@operator(
+    reads=("l4", "payload", "payload_len", "src", "dst", "sport", "dport", "seq", "ack", "wnd", "tcp_flags", "opts", "tcp_hash"),
+    writes=[("accepted", "u4"), ("skip", "u4")],
+    drops=("table_full",),
+)
+def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
+    """Run TCP: find the segment's connection, change its state, send its answer; a SYN to an open port begins a connection."""
+    eng = record_at(tcp, ENGINE)
+    index = record_at(i64(eng.index), INDEX)
+    hashed = i64(meta.tcp_hash)
+    slot = lookup(index, hashed, i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     if slot >= 0:
         verdict = _arrive(eng, out, pkt, mbuf, meta, slot, now)
         if verdict != _AGAIN:
@@ -67,7 +89,7 @@ _AGAIN = -1
 """The segment is a SYN that may open the connection anew: the old one is gone."""
 
 
-@kernel
+@inlined
 def _arrive(eng, out, pkt, mbuf, meta, slot, now):
     """A segment for the connection in *slot*."""
     conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64, record_at
-from operators.accounting import role_counters
 from operators.connections import limits_of, settle, transmit
 from operators.engine import ENGINE, app_at, cold_at, conn_at
 from pipeline import room, tick

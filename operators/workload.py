@@ -11,7 +11,12 @@ from __future__ import annotations
 from dpdk_io.jit import kernel
 from dpdk_io.memory import copy, i64, load8, load32, store8, store32
 from operators.engine import (
-    APP_DECIDED, APP_HEAD, APP_HTTP, APP_MISMATCH, RESPONSE_AUTO, RESPONSE_ECHO,
+    APP_DECIDED,
+    APP_HEAD,
+    APP_HTTP,
+    APP_MISMATCH,
+    RESPONSE_AUTO,
+    RESPONSE_ECHO,
 )  # fmt: skip
 from tcp.application import close, queue
 from tcp.connection import ACK_DUE, CLIENT, raise_bits

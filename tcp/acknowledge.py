@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64
 from tcp.congestion import on_ack, on_duplicate, rewind
 from tcp.connection import (
@@ -39,7 +39,7 @@ _OLDEST_ACK = 65535
 """MAX.SND.WND of RFC 5961 section 5.2: without window scaling no window was ever larger."""
 
 
-@kernel
+@inlined
 def acknowledge(conn, cold, seg, limits, now):
     """Take in the ACK and the window of an acceptable segment."""
     ack = i64(seg.ack)
@@ -84,7 +84,7 @@ def challenge(conn):
     return EV_CHALLENGE
 
 
-@kernel
+@inlined
 def _advance(conn, cold, limits, ack, acked, now):
     """SND.UNA < SEG.ACK =< SND.NXT: *acked* bytes leave the retransmission queue."""
     bits = i64(conn.bits)

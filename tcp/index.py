@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import add64, aligned, i64, load32, load64, mul64, prefetch, shr64, store64
 from tcp.block import Block
 from tcp.connection import CONN
@@ -36,7 +36,7 @@ def prefetch_entry(index, hashed):
     prefetch(i64(index.entries) + (hashed & i64(index.mask)) * 8)
 
 
-@kernel
+@inlined
 def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
     """The slot of the connection with this 4-tuple, whose hash is *hashed*, or -1. *conns*: address of the CONN array."""
     entries = i64(index.entries)

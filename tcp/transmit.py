@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64
 from tcp.congestion import initial_window, warm
 from tcp.connection import (
@@ -29,8 +29,18 @@ from tcp.connection import (
 from tcp.segment import ACK, FIN, OPT_MSS, PSH, SYN
 from tcp.seq import MASK, advance, distance
 
+_URGENT = ACK_DUE | ACK_ALONE | LOST | PROBE
 
-@kernel
+
+@inlined
+def pending(conn):
+    """May `next_segment` have something to send? A quick look that never says no wrongly."""
+    bits = i64(conn.bits)
+    queued = distance(i64(conn.snd_end), i64(conn.snd_nxt))
+    return bits & _URGENT or queued > 0 or (queued == 0 and bits & FIN_QUEUED) or i64(conn.state) < ESTABLISHED
+
+
+@inlined
 def next_segment(conn, cold, out, limits, now):
     """Fill *out* (SEGMENT) with the next segment to send at *now* (us); False when there is none.
 
@@ -76,7 +86,7 @@ def _handshake(conn, cold, out, limits, now):
     return True
 
 
-@kernel
+@inlined
 def _acknowledge(conn, cold, out):
     """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
     out.opts = 0
@@ -85,7 +95,7 @@ def _acknowledge(conn, cold, out):
     return True
 
 
-@kernel
+@inlined
 def _text(conn, cold, out, queued, now):
     """New data from snd_nxt, or all of it once more after a timeout, and the FIN with its last byte."""
     bits = i64(conn.bits)
@@ -103,7 +113,7 @@ def _text(conn, cold, out, queued, now):
     return True
 
 
-@kernel
+@inlined
 def _window(conn, cold, flight, mss):
     """Bytes that may be in flight: the peer's window, and the congestion window once it can matter."""
     wnd = i64(conn.snd_wnd)
@@ -123,7 +133,7 @@ def _persist(conn, now):
         expire_after(conn, i64(conn.rto), now)
 
 
-@kernel
+@inlined
 def _send(conn, cold, out, bits, length, fin, queued, now):
     """Send *length* bytes and *fin* from snd_nxt on."""
     nxt = i64(conn.snd_nxt)
@@ -202,7 +212,7 @@ def _probe(conn, cold, out, una, queued, now):
     return True
 
 
-@kernel
+@inlined
 def _fill(conn, out, seq, flags, payload_len, again):
     out.seq = seq
     out.ack = i64(conn.rcv_nxt) if flags & ACK else 0
