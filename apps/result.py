@@ -126,6 +126,8 @@ class Share:
     """Responses that did not."""
     misdirected: int = 0
     """Packets the device brought to another core than the one that owns them; handed over in software."""
+    time_wait_evicted: int = 0
+    """Connections whose TIME_WAIT was ended early, to make room for younger ones or because their port was used again."""
     shortfall: int = 0
     """Connections the schedule asked for and the core did not start in time."""
 
@@ -160,6 +162,7 @@ class Share:
             "latency_us": {"connect": latency(self.connect), "lifetime": latency(self.lifetime)},
             "responses": {"expected": int(self.expected), "unexpected": int(self.unexpected)},
             "misdirected": int(self.misdirected),
+            "time_wait_evicted": int(self.time_wait_evicted),
             "shortfall": int(self.shortfall),
             "intervals": [interval.to_json() for interval in self.intervals],
         }
@@ -227,6 +230,7 @@ class Result:
             expected=sum(core.expected for core in cores),
             unexpected=sum(core.unexpected for core in cores),
             misdirected=sum(core.misdirected for core in cores),
+            time_wait_evicted=sum(core.time_wait_evicted for core in cores),
             shortfall=sum(core.shortfall for core in cores),
         )
 

@@ -198,8 +198,8 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float) -> None:
         Interval(min(second + 1.0, elapsed), started, completed)
         for second, (started, completed) in enumerate(engine.intervals[: int(elapsed) + 1].tolist())
     ]
-    for name in ("time_wait_evicted", "records_lost"):
-        share.drops[name] = share.drops.get(name, 0) + client[name] + server[name]
+    share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
+    share.drops["records_lost"] = share.drops.get("records_lost", 0) + client["records_lost"] + server["records_lost"]
 
 
 def _add_role(role: Role, counters: dict[str, int]) -> None:

@@ -18,11 +18,11 @@ _RING_SIZE = 2048
 
 STEERING = np.dtype(
     [
-        ("index", "i8"), ("cores", "i8"), ("rule", "i8"), ("block", "i8"), ("blocks", "i8"), ("first_ip", "i8"), ("hash_table", "i8"),
-        ("to", "i8", (MOST_CORES,)), ("come", "i8", (MOST_CORES,)),
+        ("index", "i8"), ("cores", "i8"), ("rule", "i8"), ("block", "i8"), ("blocks", "i8"), ("first_ip", "i8"),
+        ("hash_table", "i8"), ("to", "i8", (MOST_CORES,)), ("come", "i8", (MOST_CORES,)),
     ]
 )  # fmt: skip
-"""index: this core's; block, blocks: size and number of port blocks; first_ip: the address core 0 owns; to, come: ring addresses."""
+"""index: this core's; block, blocks: size and number of port blocks; first_ip: core 0's address; to, come: ring addresses."""
 
 
 class Steering:
