@@ -1,7 +1,7 @@
 # make run      install into .venv and run TrafficEngine on the embedded loopback device; needs no root
 # make test     install what the tests need, as root Debian's packages too, and run every check
 # make lint     ruff and mypy alone
-# make bench    the benchmarks
+# make bench    measure what te-apps costs, against the same work in C; writes docs/performance.md
 # make soak     a long run of both roles on the loopback device: SOAK=seconds
 # make clean    remove what these made
 
@@ -47,7 +47,7 @@ lint: $(VENV)/developed
 	$(BIN)/mypy
 
 bench: $(VENV)/developed
-	for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark"; done
+	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/developed
 	$(BIN)/te-apps trafficengine --device loopback --duration $(SOAK) $(ARGS)

@@ -6,14 +6,12 @@ number of packets goes round and round.
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 from typing import Any
 
 from benchmarks.loops import Loop
 from benchmarks.pipelines import fill, finished, macswap, stay
-from benchmarks.timing import Plan, in_turns
+from benchmarks.timing import Plan, in_turns, main
 from dpdk_io import Port, open_ports
 
 PACKETS = 256
@@ -61,4 +59,4 @@ def measure(plan: Plan) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    json.dump(measure(Plan(**json.loads(sys.argv[1])) if sys.argv[1:] else Plan()), sys.stdout)
+    main(measure, Plan())

@@ -6,10 +6,13 @@ ahead of the thread's - is thrown away and another one measured.
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 Work = Callable[[float], int]
 """Runs for so many seconds; what it returns is how many packets that were."""
@@ -96,3 +99,13 @@ def _slice(work: Work, plan: Plan, total: _Total) -> bool:
     total.spent += spent
     total.packets += packets
     return True
+
+
+def main(measure: Callable[[Plan], Any], plan: Plan) -> None:
+    """Print the figures of *measure* as JSON; a JSON object on the command line is another plan. One line when disturbed."""
+    if sys.argv[1:]:
+        plan = Plan(**json.loads(sys.argv[1]))
+    try:
+        json.dump(measure(plan), sys.stdout)
+    except Disturbed as error:
+        sys.exit(f"benchmarks: {error}")

@@ -6,15 +6,13 @@ connections of seven packets, and a loop in C that only allocates, fills, sends,
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.loops import Loop
 from benchmarks.pipelines import Traffic, finished, stay
-from benchmarks.timing import Plan, in_turns
+from benchmarks.timing import Plan, in_turns, main
 from dpdk_io import open_ports
 from dpdk_io.clock import hertz
 
@@ -44,4 +42,4 @@ def measure(plan: Plan) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(measure(Plan(**json.loads(sys.argv[1])) if sys.argv[1:] else Plan(repetitions=5)), sys.stdout)
+    main(measure, Plan(repetitions=5))
