@@ -101,11 +101,12 @@ class _Traffic:
         """Engines know the time from the beginning; clients begin when next hops are known."""
         rate = hertz()
         epoch = cycles() + int(_START_AHEAD * rate)
+        duration = self.config.duration_s
         for engine in self.engines:
             if paused:
                 engine.start(epoch, rate)
             else:
-                engine.begin(epoch)
+                engine.begin(epoch, None if duration is None else int(duration * rate))
 
     def _resolve(self, run: Run, signals: Signals) -> None:
         neighbours = self.site.neighbours
@@ -194,12 +195,20 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float) -> None:
     share.connect += engine.connect_histogram
     share.lifetime += engine.lifetime_histogram
     share.shortfall += engine.shortfall(elapsed)
-    share.intervals = [
+    share.intervals = _intervals(engine, elapsed)
+    share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
+    share.drops["records_lost"] = share.drops.get("records_lost", 0) + client["records_lost"] + server["records_lost"]
+
+
+def _intervals(engine: TcpEngine, elapsed: float) -> list[Interval]:
+    """Second by second. What was completed after a run's last second, without anything being started, counts in that second."""
+    found = [
         Interval(min(second + 1.0, elapsed), started, completed)
         for second, (started, completed) in enumerate(engine.intervals[: int(elapsed) + 1].tolist())
     ]
-    share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
-    share.drops["records_lost"] = share.drops.get("records_lost", 0) + client["records_lost"] + server["records_lost"]
+    if len(found) > 1 and found[-1].started == 0:
+        found[-2].completed += found.pop().completed
+    return found
 
 
 def _add_role(role: Role, counters: dict[str, int]) -> None:

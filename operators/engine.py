@@ -94,7 +94,7 @@ ENGINE = np.dtype(
     [
         (name, "i8")
         for name in (
-            "epoch", "begun", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
+            "epoch", "begun", "ends", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
             "conns", "colds", "apps", "index", "slots", "wheel", "ports", "client_limits", "server_limits", "scratch", "seg2",
             "client", "server", "connect_histogram", "lifetime_histogram",
             "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",

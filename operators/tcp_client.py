@@ -37,7 +37,7 @@ _PORTS_TRIED = 1024
 def tcp_client(now, out, state, tcp):
     """Open the connections that are due: never more than wanted, than may be open at once, or than the schedule asks for."""
     eng = record_at(tcp, ENGINE)
-    if not i64(eng.is_client) or i64(eng.paused) or now < i64(eng.begun):
+    if not i64(eng.is_client) or i64(eng.paused) or not i64(eng.begun) <= now < i64(eng.ends):
         return i64(0)
     opened = i64(0)
     for _ in range(_allowed(eng, out, now)):

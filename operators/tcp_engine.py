@@ -213,9 +213,11 @@ class TcpEngine:
 
         self.record.paused = 1
 
-    def begin(self, epoch: int) -> None:
-        """Clients start at *epoch* (cycles): rates and intervals count from then. While the cores poll."""
+    def begin(self, epoch: int, duration: int | None = None) -> None:
+        """Clients start at *epoch*: rates and intervals count from then; they open nothing from *duration* later on (both in
+        cycles). While the cores poll."""
         self.record.begun = epoch
+        self.record.ends = _NEVER if duration is None else epoch + duration
         self.record.next_second = epoch + self.record.second_cycles
         self.record.paused = 0
 
