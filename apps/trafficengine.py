@@ -164,7 +164,7 @@ class _Traffic:
         results = core_results(self.config, self.cores, elapsed)
         for k, share in enumerate(results):
             for engine in self.site.engines_of(k):
-                _add_engine(share, engine, elapsed)
+                _add_engine(share, engine, elapsed, self.config.duration_s or elapsed)
             share.misdirected = sum(map(_misdirected, self.cores[k]))
         if self.site.steering is not None:
             results[0].drops["left_in_rings"] = self.site.steering.waiting()
@@ -186,7 +186,8 @@ def _misdirected(core: Core) -> int:
     return sum(int(core.states[k]["misdirected"][0]) for k, step in steps if step.name == steer.name)
 
 
-def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float) -> None:
+def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for: float) -> None:
+    """Add what *engine* counted in *elapsed* seconds; its clients opened connections for *asked_for* of them at most."""
     client, server = engine.counters("client"), engine.counters("server")
     _add_role(share.client, client)
     _add_role(share.server, server)
@@ -194,7 +195,7 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float) -> None:
     share.unexpected += client["unexpected"]
     share.connect += engine.connect_histogram
     share.lifetime += engine.lifetime_histogram
-    share.shortfall += engine.shortfall(elapsed)
+    share.shortfall += engine.shortfall(min(elapsed, asked_for))
     share.intervals = _intervals(engine, elapsed)
     share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
     share.drops["records_lost"] = share.drops.get("records_lost", 0) + client["records_lost"] + server["records_lost"]

@@ -186,7 +186,8 @@ def count_finished(eng, counters, conn, app, cause, failed, now):
         bump(counters, FAILED, 1)
     else:
         bump(counters, COMPLETED, 1)
-        store64(i64(eng.intervals) + i64(eng.interval) * 16 + 8, load64(i64(eng.intervals) + i64(eng.interval) * 16 + 8) + 1)
+        if i64(conn.bits) & CLIENT or not i64(eng.is_client):
+            bump(i64(eng.intervals) + i64(eng.interval) * 16, 1, 1)
     if i64(conn.bits) & CLIENT:
         if not failed:
             _observe(i64(eng.lifetime_histogram), i64(app.due), now, eng)

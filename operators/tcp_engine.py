@@ -204,7 +204,7 @@ class TcpEngine:
         self._block("server_limits", new_limits(**{**settings.limits, "rcv_wnd": window}))
 
     def start(self, epoch: int, hertz: int) -> None:
-        """TCP's clock begins at *epoch* (cycles), the counter runs at *hertz*. Before the cores poll; clients wait for `begin`."""
+        """TCP's clock begins at *epoch* (cycles) and runs at *hertz*. Before the cores poll; clients wait for `begin`."""
         self.record.epoch = epoch
         self.record.us_per_cycle = 1e6 / hertz
         self.record.second_cycles = hertz
