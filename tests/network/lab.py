@@ -92,7 +92,8 @@ class Namespace:
         subprocess.run(["ip", "netns", "add", name], check=True)
         self.sysctl(
             net__ipv6__conf__all__disable_ipv6=1, net__ipv6__conf__default__disable_ipv6=1, net__ipv4__icmp_ratelimit=0,
-            net__ipv4__tcp_early_retrans=0,            net__core__somaxconn=8192, net__ipv4__tcp_max_syn_backlog=8192, net__ipv4__tcp_syncookies=0,
+            net__ipv4__tcp_early_retrans=0, net__core__somaxconn=8192, net__ipv4__tcp_max_syn_backlog=8192,
+            net__ipv4__tcp_syncookies=0,
         )  # fmt: skip
         self.run("ip", "link", "set", "lo", "up")
 
