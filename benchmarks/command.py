@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 _COMMAND = [sys.executable, "-m", "apps.cli", "trafficengine", "--json"]
 _BUSY = 0.15
@@ -31,8 +31,16 @@ class Runs:
         return {**about, "median": middle, "spread": [min(self.values), max(self.values)], "disturbed": self.disturbed}
 
 
-def run(arguments: list[str], cache: str | None = None) -> tuple[dict[str, Any], float, bool]:
-    """The result of the command, its seconds from start to end, and whether others kept the machine busy meanwhile."""
+class Finished(NamedTuple):
+    """A run of the command: its result, its seconds from start to end, and whether others kept the machine busy meanwhile."""
+
+    result: dict[str, Any]
+    seconds: float
+    disturbed: bool
+
+
+def run(arguments: list[str], cache: str | None = None) -> Finished:
+    """Run the command, with its machine code in the folder *cache* or where it keeps it; SystemExit when it fails."""
     environment = {**os.environ, **({"TE_APPS_CACHE": cache} if cache else {})}
     began, ours, all_of_it = time.perf_counter(), _children(), _busy()
     done = subprocess.run([*_COMMAND, *arguments], capture_output=True, text=True, env=environment)
@@ -40,7 +48,19 @@ def run(arguments: list[str], cache: str | None = None) -> tuple[dict[str, Any],
     if done.returncode:
         raise SystemExit(f"{' '.join(arguments)}: exit code {done.returncode}: {done.stderr.strip()}")
     others = (_busy() - all_of_it) - (_children() - ours)
-    return json.loads(done.stdout), took, others > _BUSY * took
+    return Finished(json.loads(done.stdout), took, others > _BUSY * took)
+
+
+def repeated(arguments: list[str], figure: Callable[[Finished], float], wanted: int, cache: str | None = None) -> Runs:
+    """*figure* of *wanted* undisturbed runs; after twice as many disturbed ones, of whatever runs there were."""
+    found = Runs()
+    spoilt: list[float] = []
+    while len(found.values) < wanted and len(spoilt) < 2 * wanted:
+        finished = run(arguments, cache)
+        (spoilt if finished.disturbed else found.values).append(figure(finished))
+    found.disturbed = len(spoilt)
+    found.values += spoilt[: wanted - len(found.values)]
+    return found
 
 
 def _children() -> float:
@@ -61,51 +81,31 @@ def starts(repetitions: int) -> list[dict[str, Any]]:
     one = ["--connections", "1"]
     with tempfile.TemporaryDirectory() as cache:
         first = run(one, cache)
-        warm = _undisturbed(lambda: _seconds(run(one, cache)), repetitions)
+        later = repeated(one, lambda finished: finished.seconds, repetitions, cache)
     return [
-        Runs([first[1]], int(first[2])).summary(what="first start, which compiles"),
-        warm.summary(what="later starts", wanted=1.5),
+        Runs([first.seconds], int(first.disturbed)).summary(what="first start, which compiles"),
+        later.summary(what="later starts", wanted=1.5),
     ]
 
 
 def rates(connections: int, repetitions: int) -> list[dict[str, Any]]:
     """Connections a second, kinds of run taken in turns."""
-    kinds = [(device, cores) for device in ("loopback", "net_ring0") for cores in _cores()]
-    for device, cores in kinds:
+    found = {(device, cores): Runs() for device in ("loopback", "net_ring0") for cores in _cores()}
+    for device, cores in found:
         run(_options(device, cores, 1000))
-    found = {kind: Runs() for kind in kinds}
     for _ in range(repetitions):
         for (device, cores), runs in found.items():
-            one = _undisturbed(lambda d=device, c=cores: _cps(run(_options(d, c, connections))), 1)
+            one = repeated(_options(device, cores, connections), lambda finished: finished.result["cps"], 1)
             runs.values += one.values
             runs.disturbed += one.disturbed
     return [runs.summary(device=device, cores=cores) for (device, cores), runs in found.items()]
 
 
 def _cores() -> list[str]:
+    """One core and two, as far as there are any."""
     allowed = sorted(os.sched_getaffinity(0))
     return [",".join(map(str, allowed[:n])) for n in (1, 2) if n <= len(allowed)]
 
 
 def _options(device: str, cores: str, connections: int) -> list[str]:
     return ["--device", device, "--cores", cores, "--connections", str(connections)]
-
-
-def _seconds(finished: tuple[dict[str, Any], float, bool]) -> tuple[float, bool]:
-    return finished[1], finished[2]
-
-
-def _cps(finished: tuple[dict[str, Any], float, bool]) -> tuple[float, bool]:
-    return finished[0]["cps"], finished[2]
-
-
-def _undisturbed(measure: Callable[[], tuple[float, bool]], wanted: int) -> Runs:
-    """*wanted* figures of undisturbed runs; after as many disturbed ones again, of whatever runs there were."""
-    found = Runs()
-    spoilt: list[float] = []
-    while len(found.values) < wanted and len(spoilt) < 2 * wanted:
-        value, disturbed = measure()
-        (spoilt if disturbed else found.values).append(value)
-    found.disturbed = len(spoilt)
-    found.values += spoilt[: wanted - len(found.values)]
-    return found

@@ -12,10 +12,10 @@ _MARKED = "<!-- {name} -->\n{body}\n<!-- end -->"
 def page(text: str, figures: dict[str, Any]) -> str:
     """*text* with the tables of *figures* between their markers; ValueError when a marker is missing."""
     for name, body in sections(figures).items():
-        block = _MARKED.format(name=name, body=body)
-        text, found = re.subn(rf"<!-- {name} -->.*?<!-- end -->", lambda _, block=block: block, text, flags=re.S)
-        if found != 1:
-            raise ValueError(f"the page has {found} places marked {name}: give it one")
+        parts = re.split(rf"<!-- {name} -->.*?<!-- end -->", text, flags=re.S)
+        if len(parts) != 2:
+            raise ValueError(f"the page has {len(parts) - 1} places marked {name}: give it one")
+        text = _MARKED.format(name=name, body=body).join(parts)
     return text
 
 
