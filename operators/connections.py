@@ -145,7 +145,7 @@ def _return_port(eng, conn, app):
 
 @kernel
 def _enter_time_wait(eng, slot, app):
-    """A client's port goes back to the end of the queue at once; beyond the limit the oldest connection in TIME_WAIT makes room."""
+    """A client's port goes back to the end of the queue at once; beyond the limit the oldest in TIME_WAIT makes room."""
     conn = conn_at(eng, slot)
     if i64(conn.bits) & CLIENT:
         _return_port(eng, conn, app)

@@ -63,9 +63,10 @@ APP = np.dtype(
 )  # fmt: skip
 """The application's side of a connection; the second half is written only when records are kept.
 
-due, first_at: cycles; hash: of the 4-tuple; peer_mac: its six bytes as they lie in memory; pending: bytes of the
-message that is arriving; reply: bytes of a response; matched: bytes of the expected response seen; terminator: how much of an HTTP
-request's blank line was seen; generation: which stay in TIME_WAIT this slot is in; states, deltas: the states entered, and the microseconds from the first to each of the others.
+due, first_at: cycles; hash: of the 4-tuple; peer_mac: its six bytes as they lie in memory; pending: bytes of the message that is
+arriving; reply: bytes of a response; matched: bytes of the expected response seen; terminator: how much of an HTTP request's
+blank line was seen; generation: which stay in TIME_WAIT this slot is in; states, deltas: the states entered, and the microseconds
+from the first to each of the others.
 """
 
 RECORD = np.dtype(
@@ -86,8 +87,8 @@ RECORD = np.dtype(
         ("received_payloads", "<u2"),
     ]
 )
-"""One connection as a record of 64 bytes. start_us: since the run began; role: 0 client, 1 server; cause: as in ROLE_COUNTERS from
-"Unknown" on; states: `tcp.STATE_NAMES` indices in the order entered; deltas: microseconds from the first to each of the others."""
+"""One connection as a record of 64 bytes. start_us: since the run began; role: 0 client, 1 server; cause: as in ROLE_COUNTERS
+from "Unknown" on; states: `tcp.STATE_NAMES` indices in the order entered; deltas: microseconds from the first to the others."""
 assert RECORD.itemsize == 64
 
 ENGINE = np.dtype(
@@ -97,7 +98,8 @@ ENGINE = np.dtype(
             "epoch", "begun", "ends", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
             "conns", "colds", "apps", "index", "slots", "wheel", "ports", "client_limits", "server_limits", "scratch", "seg2",
             "client", "server", "connect_histogram", "lifetime_histogram",
-            "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
+            "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering",
+            "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
             "is_client", "wanted", "max_open", "started", "burst_open", "paused", "late", "shortfall_cycles",
             "isn_key0", "isn_key1", "hash_seed",
             "request", "request_len", "request_sum", "own_payload", "expect", "expect_len", "response_kind", "response",

@@ -1,7 +1,7 @@
 """What the two ends say to each other.
 
-The client sends messages: a request template as it is, or `message_len` bytes of which the first 16 name the connection. The server
-answers each: with the bytes themselves (echo), or with a template. A message ends with a segment that has PSH set, or when
+The client sends messages: a request template as it is, or `message_len` bytes of which the first 16 name the connection. The
+server answers each: with the bytes themselves (echo), or with a template. A message ends with a segment that has PSH set, or when
 `message_len` bytes have come; an HTTP request with its blank line. Payload is a function of the stream offset, so that
 anything can be sent again: templates repeat, an echo is kept in the connection's ring until it is acknowledged.
 """
@@ -136,7 +136,7 @@ def _decide(eng, app, address, length):
         app.uid = load32(address + 4)
     kind = i64(eng.response_kind)
     reply = i64(0)
-    if kind == RESPONSE_AUTO and (word == _GET or word == _HEAD or word == _POST or word == _PUT):
+    if kind == RESPONSE_AUTO and word in (_GET, _HEAD, _POST, _PUT):
         bits |= APP_HTTP | (APP_HEAD if word == _HEAD else 0)
         reply = i64(eng.response_head_len) if word == _HEAD else i64(eng.response_len)
     elif kind != RESPONSE_ECHO and kind != RESPONSE_AUTO:
