@@ -104,7 +104,7 @@ def _server_takes(eng, conn, app, slot, address, length, flags):
     if not i64(app.app_bits) & APP_DECIDED:
         _decide(eng, app, address, length)
     if i64(app.app_bits) & APP_HTTP:
-        if _blank_line(app, address, length):
+        for _ in range(_blank_lines(app, address, length)):
             _answer(eng, conn, app, i64(app.reply))
         return
     if i64(app.reply) == 0:
@@ -146,9 +146,10 @@ def _decide(eng, app, address, length):
 
 
 @kernel
-def _blank_line(app, address, length):
-    """Has CR LF CR LF come, in this segment or across several?"""
+def _blank_lines(app, address, length):
+    """How often has CR LF CR LF come to its end, in this segment or across several?"""
     seen = i64(app.terminator)
+    found = i64(0)
     for i in range(length):
         byte = load8(address + i)
         wanted = i64(13) if seen & 1 == 0 else i64(10)
@@ -157,10 +158,10 @@ def _blank_line(app, address, length):
         else:
             seen = i64(1) if byte == 13 else i64(0)
         if seen == 4:
-            app.terminator = 0
-            return True
+            seen = i64(0)
+            found += 1
     app.terminator = seen
-    return False
+    return found
 
 
 @kernel
