@@ -35,7 +35,7 @@ def outcome(done: subprocess.CompletedProcess[str]) -> Outcome:
     return Outcome(done.returncode, json.loads(done.stdout), done.stderr)
 
 
-def te_apps(*arguments: object, seconds: float = 60.0, before: tuple[str, ...] = ()) -> Outcome:
+def te_apps(*arguments: object, seconds: float = 180.0, before: tuple[str, ...] = ()) -> Outcome:
     """Run an app to its end, outside namespaces, for devices whose packets stay in the process; *before* stands before it."""
     command = [*before, TE_APPS, *map(str, arguments), "--json"]
     return outcome(
@@ -48,7 +48,7 @@ def te_apps_in(namespace: Namespace, *arguments: object) -> Process:
     return namespace.start(TE_APPS, *map(str, arguments), "--json")
 
 
-def run_in(namespace: Namespace, *arguments: object, seconds: float = 60.0) -> Outcome:
+def run_in(namespace: Namespace, *arguments: object, seconds: float = 180.0) -> Outcome:
     return outcome(te_apps_in(namespace, *arguments).finish(seconds))
 
 
@@ -60,6 +60,6 @@ def wait_for_interface(namespace: Namespace, process: Process, interface: str, a
 
 
 def wait_for_answer(namespace: Namespace, address: str) -> None:
-    """Wait until *address* answers a ping."""
+    """Wait until *address* answers a ping: an app compiles before it does, the first time."""
     command = ("ping", "-c1", "-W1", address)
-    wait_until(lambda: namespace.run(*command, check=False).returncode == 0, 30, f"an answer from {address}")
+    wait_until(lambda: namespace.run(*command, check=False).returncode == 0, 120, f"an answer from {address}")

@@ -25,13 +25,13 @@ def over_a_tap(lab: Lab, home: Path, *arguments: object) -> tuple[Namespace, Out
     nginx(theirs, home, BODY)
     process = te_apps_in(theirs, *CLIENT, "--device", "tap:te0", *arguments)
     wait_for_interface(theirs, process, "te0", "10.0.0.1/24")
-    return theirs, outcome(process.finish(120))
+    return theirs, outcome(process.finish(180))
 
 
 def over_packet_sockets(lab: Lab, home: Path, *arguments: object) -> tuple[Namespace, Outcome]:
     ours, theirs = lab.cable()
     nginx(theirs, home, BODY)
-    return theirs, run_in(ours, *CLIENT, "--device", "af_packet:v0", *arguments, seconds=120)
+    return theirs, run_in(ours, *CLIENT, "--device", "af_packet:v0", *arguments, seconds=180)
 
 
 def assert_all_served(run: Outcome, count: int) -> None:

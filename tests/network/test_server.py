@@ -15,7 +15,7 @@ from tests.network.witness import BAD_FRAMES, Capture, Conntrack, complaints, co
 
 pytestmark = pytest.mark.root
 
-SERVER = ("trafficengine", "--role", "server", "--ip", "10.0.0.2/24", "--listen", 8080, "--idle", "sleep", "--duration", 120)
+SERVER = ("trafficengine", "--role", "server", "--ip", "10.0.0.2/24", "--listen", 8080, "--idle", "sleep", "--duration", 300)
 URL = "http://10.0.0.2:8080/"
 
 

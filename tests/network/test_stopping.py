@@ -37,7 +37,7 @@ def test_a_peer_that_goes_away_times_out(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text("engine.timeouts.user = 2000")
     limits = ("--connections", 3_000, "--cps", 1_000, "--max-open", 800)
     process = te_apps_in(ours, *CLIENT, tmp_path / "run.toml", "--device", "af_packet:v0", *limits)
-    wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 60, "connections")
+    wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 120, "connections")
     assert process.running, process.finish()
     theirs.run("ip", "link", "set", "v1", "down")
     run = outcome(process.finish(60))
@@ -53,7 +53,7 @@ def test_a_signal_ends_a_run_with_its_results(lab: Lab, tmp_path: Path, number: 
     nginx(theirs, tmp_path)
     process = te_apps_in(theirs, *CLIENT, "--device", "tap:te0", "--connections", 10_000_000, "--cps", 2_000)
     wait_for_interface(theirs, process, "te0", "10.0.0.1/24")
-    wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 60, "connections")
+    wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 120, "connections")
     assert process.running, process.finish()
     assert children(process) == []
     files = hugepage_files(process.popen.pid)
