@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 
@@ -14,14 +13,14 @@ from apps.config import TrafficConfig
 from apps.engine import Signals, Watch, compile_cores, core_results, port_options, port_statistics, run_of
 from apps.records import RecordWriter, open_records
 from apps.report import Progress
-from apps.result import CAUSES, COUNTERS, DONE, Connections, CoreResult, Interval, Result, Role
-from apps.trafficpipeline import Site, traffic_pipeline
+from apps.result import CAUSES, COUNTERS, DONE, Connections, CoreResult, Interval, Result, Role, merge_intervals
+from apps.trafficpipeline import Site, open_tap, traffic_pipeline
 from dpdk_io import TeError, open_ports
 from dpdk_io.clock import cycles, hertz
 from operators.engine import RECORD
 from operators.steer import steer
 from operators.tcp_engine import TcpEngine
-from pipeline import SLOW, Core, Run
+from pipeline import SLOW, Core, Pipeline, Run
 from tcp.connection import STATE_NAMES
 
 _ARP_PATIENCE = 3.0
@@ -37,40 +36,36 @@ def run(config: TrafficConfig) -> Result:
     """Run *config*; TeError when next hops do not answer, DeviceError when a device cannot be opened."""
     with ExitStack() as stack:
         ports = stack.enter_context(open_ports(config.devices, config.cores, port_options(config)))
-        site = Site(config, ports, stack)
-        pipeline = traffic_pipeline(site)
-        cores = [_instances(site, pipeline, k) for k in range(len(config.cores))]
+        tap = open_tap(config, ports[0].mac, stack)
+        sites = [Site(config, port, tap if number == 0 else None) for number, port in enumerate(ports)]
+        pipelines = [traffic_pipeline(site) for site in sites]
+        cores = [[_instance(*on, k) for on in zip(sites, pipelines, strict=True)] for k in range(len(config.cores))]
         compile_cores([core for instances in cores for core in instances], config.quiet)
         signals = stack.enter_context(Signals())
-        traffic = _Traffic(config, site, cores, stack)
+        traffic = _Traffic(config, sites, cores, stack)
         started = traffic.run(run_of(config, cores, ports), signals)
         return traffic.result(started, port_statistics(ports))
 
 
-def _instances(site: Site, pipeline: Callable[[int], Any], k: int) -> list[Core]:
-    """The instances on the k-th core, one for each device."""
-    callbacks: dict[int, Callable[[np.ndarray], None]] = {}
-    inject = None
-    if site.tap is not None:
-        callbacks[SLOW] = lambda frame: _to_kernel(site, frame)
-        inject = site.tap.read if k == 0 else None
-    return [
-        Core(pipeline(number), port, k, k, idle=site.config.idle, callbacks=callbacks, inject=inject if number == 0 else None)
-        for number, port in enumerate(site.ports)
-    ]
+def _instance(site: Site, pipeline: Pipeline, k: int) -> Core:
+    """The pipeline on the k-th core; the first core also takes what the kernel side sends."""
+    tap = site.tap
+    if tap is None:
+        return Core(pipeline, site.port, k, k, idle=site.config.idle)
 
+    def to_kernel(frame: np.ndarray) -> None:
+        tap.write(frame.tobytes())
 
-def _to_kernel(site: Site, frame: np.ndarray) -> None:
-    assert site.tap is not None
-    site.tap.write(frame.tobytes())
+    inject = tap.read if k == 0 else None
+    return Core(pipeline, site.port, k, k, idle=site.config.idle, callbacks={SLOW: to_kernel}, inject=inject)
 
 
 class _Traffic:
     """One run: its start, its course and what is made of its counters."""
 
-    def __init__(self, config: TrafficConfig, site: Site, cores: Sequence[Sequence[Core]], stack: ExitStack) -> None:
+    def __init__(self, config: TrafficConfig, sites: Sequence[Site], cores: Sequence[Sequence[Core]], stack: ExitStack) -> None:
         self.config = config
-        self.site = site
+        self.sites = sites
         self.cores = cores
         self._writer: RecordWriter | None = None
         if config.records is not None:
@@ -81,7 +76,12 @@ class _Traffic:
 
     @property
     def engines(self) -> list[TcpEngine]:
-        return self.site.engines
+        """One for each device and core."""
+        return [engine for site in self.sites for engine in site.engines]
+
+    def _unknown(self) -> list[int]:
+        """Next hops that have not answered."""
+        return [ip for site in self.sites for ip in site.neighbours.unknown()]
 
     def run(self, run: Run, signals: Signals) -> tuple[float, float]:
         """Until it is over; (start, end) on the monotonic clock."""
@@ -109,11 +109,10 @@ class _Traffic:
                 engine.begin(epoch, None if duration is None else int(duration * rate))
 
     def _resolve(self, run: Run, signals: Signals) -> None:
-        neighbours = self.site.neighbours
         deadline = time.monotonic() + _ARP_PATIENCE
-        while run.running and not signals.name and neighbours.unknown():
+        while run.running and not signals.name and self._unknown():
             if time.monotonic() > deadline:
-                names = ", ".join(map(ip_text, neighbours.unknown()))
+                names = ", ".join(map(ip_text, self._unknown()))
                 raise TeError(f"no ARP answer from {names}: is it up, and on this link? else give its MAC with the target")
             time.sleep(0.005)
 
@@ -163,13 +162,12 @@ class _Traffic:
         elapsed = course[1] - course[0]
         results = core_results(self.config, self.cores, elapsed)
         for k, share in enumerate(results):
-            for engine in self.site.engines_of(k):
+            engines = [site.engines[k] for site in self.sites]
+            for engine in engines:
                 _add_engine(share, engine, elapsed, self.config.duration_s or elapsed)
+            share.intervals = merge_intervals(_intervals(engine, elapsed) for engine in engines)
             share.misdirected = sum(map(_misdirected, self.cores[k]))
-        if self.site.steering is not None:
-            results[0].drops["left_in_rings"] = self.site.steering.waiting()
-        if self.site.tap is not None:
-            results[0].drops["kernel_side"] = self.site.tap.dropped
+        results[0].drops |= self._lost_outside()
         wanted = None
         if self.config.connections is not None and self.config.is_client:
             wanted = self.config.connections * len(self.engines)
@@ -178,6 +176,15 @@ class _Traffic:
             "trafficengine", self.config.devices, results, elapsed, self.ended_by, wanted=wanted,
             asked_cps=per_core and per_core * len(self.config.cores), seed=self.config.seed, ports=ports,
         )  # fmt: skip
+
+    def _lost_outside(self) -> dict[str, int]:
+        """What no core's loop counts."""
+        lost = {}
+        if self.sites[0].steering is not None:
+            lost["left_in_rings"] = sum(site.steering.waiting() for site in self.sites if site.steering is not None)
+        if self.sites[0].tap is not None:
+            lost["kernel_side"] = self.sites[0].tap.dropped
+        return lost
 
 
 def _misdirected(core: Core) -> int:
@@ -196,7 +203,6 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for:
     share.connect += engine.connect_histogram
     share.lifetime += engine.lifetime_histogram
     share.shortfall += engine.shortfall(min(elapsed, asked_for))
-    share.intervals = _intervals(engine, elapsed)
     share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
     share.drops["records_lost"] = share.drops.get("records_lost", 0) + client["records_lost"] + server["records_lost"]
 

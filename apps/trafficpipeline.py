@@ -1,8 +1,7 @@
-"""The pipeline of trafficengine, and what its cores share: addresses, next hops, steering, the kernel-side interface."""
+"""The pipeline of trafficengine on one device, and what its cores share: addresses, next hops, steering."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -35,33 +34,17 @@ _TIME_WAITS = 4096
 
 
 class Site:
-    """Where a run takes place: one engine for each device and core, and what they share."""
+    """Where a run takes place: one device, an engine for each core on it, and what these share."""
 
-    def __init__(self, config: TrafficConfig, ports: Sequence[Port], stack: ExitStack) -> None:
+    def __init__(self, config: TrafficConfig, port: Port, tap: Tap | None) -> None:
         self.config = config
-        self.ports = ports
-        self.mac = config.mac.to_bytes(6, "big") if config.mac is not None else ports[0].mac
-        self.tap = self._open_tap(stack)
+        self.port = port
+        self.tap = tap
+        self.mac = config.mac.to_bytes(6, "big") if config.mac is not None else port.mac
         self.steering = self._make_steering()
         self._own_mac = np.array([int.from_bytes(self.mac, "little")], np.int64)
         self.neighbours = Neighbours(self._next_hops())
-        self._engines = [[TcpEngine(self._settings(k, n)) for n in range(len(ports))] for k in range(len(config.cores))]
-
-    @property
-    def engines(self) -> list[TcpEngine]:
-        """All engines."""
-        return [engine for engines in self._engines for engine in engines]
-
-    def engines_of(self, k: int) -> list[TcpEngine]:
-        """The engines on the k-th core, one for each device."""
-        return self._engines[k]
-
-    def _open_tap(self, stack: ExitStack) -> Tap | None:
-        side = self.config.kernel_side
-        if side is None:
-            return None
-        tap = Tap(side.name, mac=self.mac, address=str(side.address or ""), namespace=side.namespace or "")
-        return stack.enter_context(tap)
+        self.engines = [TcpEngine(self._settings(k)) for k in range(len(config.cores))]
 
     def _make_steering(self) -> Steering | None:
         """Software steering, for whatever the device does not bring to the right core."""
@@ -73,8 +56,7 @@ class Site:
             rule = "rss" if config.listen else "port"
         first_ip = config.interfaces[0].address + 1
         steering = Steering(rule, len(config.cores), block=config.blocks.size, first_ip=first_ip)
-        for port in self.ports:
-            _steer_in_device(config, port, rule)
+        _steer_in_device(config, self.port, rule)
         return steering
 
     def _next_hops(self) -> list[int]:
@@ -106,7 +88,7 @@ class Site:
         needed = max(least, config.max_open * (2 if config.is_server else 1) + 2 * _TIME_WAITS)
         return 1 << (needed - 1).bit_length()
 
-    def _settings(self, k: int, n: int) -> Settings:
+    def _settings(self, k: int) -> Settings:
         config = self.config
         times = config.timeouts
         return Settings(
@@ -170,18 +152,22 @@ def _rule(config: TrafficConfig, rule: str, k: int) -> Any:
     return flow.Rule(k, port=config.blocks.block(k).start, port_mask=config.port_mask)
 
 
-def traffic_pipeline(site: Site) -> Callable[[int], Pipeline]:
-    """The pipeline for the n-th device."""
-    return lambda n: Pipeline("trafficengine", _steps(site), _resources(site, n))
+def open_tap(config: TrafficConfig, mac: bytes, stack: ExitStack) -> Tap | None:
+    """The kernel-side interface that *config* asks for, with the device's *mac*; removed when *stack* ends."""
+    side = config.kernel_side
+    if side is None:
+        return None
+    return stack.enter_context(Tap(side.name, mac=mac, address=str(side.address or ""), namespace=side.namespace or ""))
 
 
-def _resources(site: Site, n: int) -> dict[str, Any]:
-    resources: dict[str, Any] = {"tcp": lambda k: site.engines_of(k)[n].address}
+def traffic_pipeline(site: Site) -> Pipeline:
+    """The pipeline of every core on the device of *site*."""
+    resources: dict[str, Any] = {"tcp": lambda k: site.engines[k].address}
     if site.neighbours.unknown():
         resources["neighbours"] = site.neighbours.table
     if site.steering is not None:
         resources["steering"] = site.steering.of
-    return resources
+    return Pipeline("trafficengine", _steps(site), resources)
 
 
 def _steps(site: Site) -> list[Any]:
