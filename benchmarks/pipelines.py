@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -65,10 +65,10 @@ def fill(port: Port, packets: int) -> None:
 class Traffic(Polled):
     """trafficengine on *port*: both roles on one core, connections without end."""
 
-    def __init__(self, port: Port, stack: ExitStack) -> None:
+    def __init__(self, port: Port) -> None:
         config, _ = load_traffic(None, {"devices": [port.name], "duration_s": 3600.0, "seed": 1})
-        site = Site(config, [port], stack)
-        super().__init__(Core(traffic_pipeline(site)(0), port, 0, idle="spin"))
+        site = Site(config, port, None)
+        super().__init__(Core(traffic_pipeline(site), port, 0, idle="spin"))
         self._engine = site.engines[0]
         self._engine.start(cycles(), hertz())
         self._engine.begin(cycles())

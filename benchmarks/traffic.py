@@ -25,7 +25,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     with ExitStack() as stack:
         ports = stack.enter_context(open_ports(["net_ring0", "net_ring1"], [0]))
         stay()
-        ours, theirs = Traffic(ports[0], stack), Loop(ports[1], floor=True)
+        ours, theirs = Traffic(ports[0]), Loop(ports[1], floor=True)
         stack.enter_context(finished(ours))
         measured = in_turns([ours, theirs], plan)
         ratios = measured.ratios(0, 1)
