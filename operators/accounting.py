@@ -118,13 +118,13 @@ def _observe(histogram, start, now, eng):
 def count_sent(counters, conn, app, seg):
     """Count the segment *seg* that is about to leave."""
     flags = i64(seg.tcp_flags)
-    if seg.rexmit:
-        bump(counters, RETRANSMISSIONS, 1)
-        return
     if flags & SYN:
-        bump(counters, SENT_SYN_ACK if flags & ACK else SENT_SYN, 1)
+        bump(counters, RETRANSMISSIONS if seg.rexmit else SENT_SYN_ACK if flags & ACK else SENT_SYN, 1)
         return
     meant = _count_acks(counters, conn, app)
+    if seg.rexmit:
+        _count_repeated(counters, app, seg)
+        return
     length = i64(seg.payload_len)
     if length:
         bump(counters, SENT_PAYLOAD, 1)
@@ -134,6 +134,17 @@ def count_sent(counters, conn, app, seg):
         _count_fin(counters, app)
     elif not length and not meant:
         bump(counters, SENT_ACK, 1)
+
+
+@kernel
+def _count_repeated(counters, app, seg):
+    """What is sent again may have bytes behind it, or a FIN, that were never sent before: they count."""
+    bump(counters, RETRANSMISSIONS, 1)
+    fresh = i64(seg.payload_len) - i64(seg.repeated)
+    if fresh > 0:
+        bump(counters, BYTES_SENT, fresh)
+    if i64(seg.tcp_flags) & FIN and fresh >= 0:
+        _count_fin(counters, app)
 
 
 @kernel

@@ -26,5 +26,6 @@ SEGMENT = np.dtype(
         ("ts_ecr", "<u4"),
         ("accepted", "<u4"),  # out of receive: bytes of new payload in order,
         ("skip", "<u4"),  # and where in the payload they start
+        ("repeated", "<u4"),  # out of next_segment: how many of its sequence numbers were sent before
     ]
 )

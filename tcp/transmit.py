@@ -141,7 +141,8 @@ def _send(conn, cold, out, bits, length, fin, queued, now):
     end = advance(nxt, length + fin)
     out.opts = 0
     flags = ACK | (FIN if fin else 0) | (PSH if length and length == queued else 0)
-    _fill(conn, out, nxt, flags, length, 1 if bits & REWOUND else 0)
+    repeated = max(min(distance(i64(cold.snd_max), nxt), length + fin), 0) if bits & REWOUND else 0
+    _fill(conn, out, nxt, flags, length, repeated)
     conn.snd_nxt = end
     if bits & REWOUND:
         if distance(end, i64(cold.snd_max)) >= 0:
@@ -192,7 +193,7 @@ def _again(conn, cold, out, now):
     length = min(unacked, queued, i64(conn.mss))
     fin = 1 if length < unacked and length == queued else 0
     out.opts = 0
-    _fill(conn, out, una, ACK | (FIN if fin else 0) | (PSH if length and length == queued else 0), length, 1)
+    _fill(conn, out, una, ACK | (FIN if fin else 0) | (PSH if length and length == queued else 0), length, length + fin)
     clear_bits(conn, ACK_DUE)
     expire_after(conn, i64(conn.rto), now)
     return True
@@ -213,10 +214,11 @@ def _probe(conn, cold, out, una, queued, now):
 
 
 @inlined
-def _fill(conn, out, seq, flags, payload_len, again):
+def _fill(conn, out, seq, flags, payload_len, repeated):
     out.seq = seq
     out.ack = i64(conn.rcv_nxt) if flags & ACK else 0
     out.wnd = i64(conn.rcv_wnd)
     out.tcp_flags = flags
     out.payload_len = payload_len
-    out.rexmit = again
+    out.rexmit = 1 if repeated > 0 else 0
+    out.repeated = repeated

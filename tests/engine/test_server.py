@@ -335,7 +335,7 @@ def test_no_time_wait_when_none_is_wanted() -> None:
 
 @pytest.mark.parametrize("size", [2048, 5000, 32768])
 def test_a_peer_that_reads_nothing_is_held_back(size: int) -> None:
-    """The window an echoing server shows shrinks with what lies unacknowledged in its ring, and no byte of that is overwritten."""
+    """The window of an echoing server shrinks with what lies unacknowledged in its ring; no byte of that is overwritten."""
     ring = 1 << (size - 1).bit_length()
     host = server(payload=size, fin_by_server=1_000_000)
     peer = Peer(host)
