@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 OFFLOADS = ("tx", "rx", "tso", "gso", "gro")
@@ -137,6 +137,11 @@ def _remove(namespace: str) -> None:
     subprocess.run(["ip", "netns", "delete", namespace], check=True)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the tests as Ctrl-C does, with everything removed."""
+    raise KeyboardInterrupt
+
+
 class Lab:
     """The namespaces of one test."""
 
@@ -145,6 +150,7 @@ class Lab:
         self._stack = ExitStack()
 
     def __enter__(self) -> Lab:
+        self.at_end(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _interrupt))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
