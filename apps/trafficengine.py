@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -23,8 +24,10 @@ from operators.tcp_engine import TcpEngine
 from pipeline import SLOW, Core, Pipeline, Run
 from tcp.connection import STATE_NAMES
 
-_ARP_PATIENCE = 3.0
-"""Seconds to wait for next hops to answer."""
+_ARP_PATIENCE = 10.0
+"""Seconds to wait for next hops to answer: a tap's address may be set only after the tap has come up."""
+_ARP_SILENCE = 1.0
+"""After so many seconds it is told that they are waited for."""
 _DRAIN_QUIET = 0.05
 _DRAIN_LIMIT = 1.0
 """After the last connection: until nothing has moved for this long, at most the limit, so that last ACKs are seen."""
@@ -109,11 +112,17 @@ class _Traffic:
                 engine.begin(epoch, None if duration is None else int(duration * rate))
 
     def _resolve(self, run: Run, signals: Signals) -> None:
-        deadline = time.monotonic() + _ARP_PATIENCE
-        while run.running and not signals.name and self._unknown():
-            if time.monotonic() > deadline:
-                names = ", ".join(map(ip_text, self._unknown()))
+        """Wait until ARP has told where the next hops are."""
+        asked = time.monotonic()
+        told = self.config.quiet
+        while run.running and not signals.name and (unknown := self._unknown()):
+            silent = time.monotonic() - asked
+            names = ", ".join(map(ip_text, unknown))
+            if silent > _ARP_PATIENCE:
                 raise TeError(f"no ARP answer from {names}: is it up, and on this link? else give its MAC with the target")
+            if silent > _ARP_SILENCE and not told:
+                told = True
+                sys.stderr.write(f"te-apps: waiting for {names} to answer ARP\n")
             time.sleep(0.005)
 
     def _done(self) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from dpdk_io.jit import kernel
 from dpdk_io.mbuf import data, set_length
-from dpdk_io.memory import aligned, be16, be32, i64, load16, load32, put_be16, put_be32, record_at, store16, store32
+from dpdk_io.memory import aligned, be16, be32, i64, load8, load16, load32, put_be16, put_be32, record_at, store16, store32
 from operators import wire
 from operators.engine import ENGINE
 from operators.parse import ARP
-from pipeline import NEXT, operator, send, take, tick
+from pipeline import DROP, NEXT, operator, send, take, tick
 
 _BROADCAST = 0xFFFFFFFFFFFF
 _RETRIES_PER_SECOND = 4
@@ -81,15 +82,31 @@ def arp_ask(now, out, state, neighbours, tcp):
     return asked
 
 
-@operator(reads=("kind", "l3"))
-def arp_learn(pkt, meta, neighbours):
-    """Note the MAC addresses of next hops from the ARP packets they send; every packet goes on."""
-    if meta.kind == ARP:
-        arp = pkt + i64(meta.l3)
-        operation = be16(arp + wire.ARP_OPER)
-        if operation == wire.ARP_REPLY or operation == wire.ARP_REQUEST:
-            sender = be32(arp + wire.ARP_SPA)
-            for k in range(len(neighbours)):
-                if i64(neighbours[k].ip) == sender:
-                    neighbours[k].mac = load32(arp + wire.ARP_SHA) | load16(arp + wire.ARP_SHA + 4) << 32
-    return NEXT
+@operator(state=[("learned", "i8")], reads=("kind", "l3"), drops=("bad_mac",))
+def arp_learn(pkt, meta, state, neighbours):
+    """Note the MAC addresses of next hops from their ARP packets; their answers end here, every other packet goes on.
+
+    A group address is not believed (RFC 1812 section 3.3.2).
+    """
+    if meta.kind != ARP:
+        return NEXT
+    arp = pkt + i64(meta.l3)
+    operation = be16(arp + wire.ARP_OPER)
+    row = _row_of(neighbours, be32(arp + wire.ARP_SPA))
+    if row < 0 or (operation != wire.ARP_REPLY and operation != wire.ARP_REQUEST):
+        return NEXT
+    if load8(arp + wire.ARP_SHA) & wire.ETH_GROUP:
+        state.bad_mac += 1
+        return DROP
+    neighbours[row].mac = load32(arp + wire.ARP_SHA) | load16(arp + wire.ARP_SHA + 4) << 32
+    state.learned += 1
+    return DROP if operation == wire.ARP_REPLY else NEXT
+
+
+@kernel
+def _row_of(neighbours, ip):
+    """Where *ip* stands in the table, or -1."""
+    for row in range(len(neighbours)):
+        if i64(neighbours[row].ip) == ip:
+            return i64(row)
+    return i64(-1)
