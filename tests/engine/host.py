@@ -76,7 +76,7 @@ class Host:
         fenced: bool = False, **settings: Any,
     ) -> None:  # fmt: skip
         record = steering.of(index) if steering else None
-        made = Settings(mac=mac, local_ips=settings.pop("local_ips", [ip]), steering=record, **{"connections": 256, **settings})
+        made = Settings(mac=mac, local_ips=settings.pop("local_ips", [ip]), steering=record, **{"connections": 1024, **settings})
         self.engine = TcpEngine(made)
         self.steering = steering or Steering("port", 1, block=0x10000)
         self.neighbours = Neighbours(asked)

@@ -8,7 +8,7 @@ import pytest
 
 from dpdk_io.jit import JIT
 from tests.engine.equalities import assert_once_each
-from tests.engine.host import CLIENT_IP, CLIENT_MAC, LISTEN, SERVER_IP, SERVER_MAC, Host, client, mac_word, server
+from tests.engine.host import CLIENT_IP, LISTEN, SERVER_IP, SERVER_MAC, Host, client, mac_word, server
 from tests.engine.wire import PACKET_COUNTERS, Wire, Witness
 
 MANY = 300 if JIT else 40

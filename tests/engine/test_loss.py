@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dpdk_io.jit import JIT
+from operators.tcp_engine import http_response
 from tests.engine.equalities import assert_once_each
 from tests.engine.host import Host, client, server
 from tests.engine.wire import Fate, Wire
@@ -91,10 +92,8 @@ def test_messages_over_a_bad_wire(size: int) -> None:
 
 def test_a_response_over_a_bad_wire_is_whole() -> None:
     rng = random.Random(9)
-    near = client(
-        wanted=12, max_open=4, request=b"GET / HTTP/1.0\r\n\r\n", limits=LIMITS,
-        expect=b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 30000\r\nConnection: close\r\n\r\n" + b"body" * 7500,
-    )  # fmt: skip
+    expected = http_response(b"body" * 7500)[0]
+    near = client(wanted=12, max_open=4, request=b"GET / HTTP/1.0\r\n\r\n", expect=expected, limits=LIMITS)
     far = server(response_kind="http", response=b"body" * 7500, limits=LIMITS)
     wire = Wire(near, far, fate=lambda number: rng.random() > 0.1)
     for _ in range(PATIENCE):
