@@ -30,6 +30,8 @@ _NOISE = re.compile(
     re.I,
 )
 _REMEDIES = (
+    (r"mmap.*temporarily unavailable|umem", "run as root, or with CAP_IPC_LOCK as well"),
+    (r"xsk socket", "run as root, or with CAP_SYS_ADMIN as well; no other program may use the queue"),
     (r"permi|denied|privileged", "run as root, or with CAP_NET_ADMIN and CAP_NET_RAW"),
     (r"memory|hugepage|ENOMEM", "free memory or reserve hugepages: sysctl -w vm.nr_hugepages=512"),
     (r"connect socket", "start the other side first, with role=server"),
