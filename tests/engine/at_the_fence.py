@@ -23,7 +23,7 @@ SHORTEST = 64
 def padded(frame: bytes) -> bytes:
     """*frame*, made as long as any answer unless its header lies about its length, which no answer follows."""
     total = int.from_bytes(frame[16:18], "big")
-    return frame.ljust(SHORTEST, b"\0") if 34 <= len(frame) and total <= len(frame) - 14 else frame
+    return frame.ljust(SHORTEST, b"\0") if len(frame) >= 34 and total <= len(frame) - 14 else frame
 
 
 def main() -> None:

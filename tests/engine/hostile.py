@@ -30,14 +30,22 @@ def tcp_frame(
 
 def segments(rng: random.Random, port: int, seq: int, ack: int) -> bytes:
     """A segment of the connection from *port* whose next numbers are *seq* and *ack*, with anything in it."""
-    options = rng.choice(_OPTIONS)
+
+    def beside(number: int) -> int:
+        return number + rng.choice((0, rng.choice(_NEAR), rng.randrange(2**32)))
+
     return tcp_frame(
-        rng.choice((port, port, rng.randrange(65536))), rng.choice((LISTEN, LISTEN, LISTEN, rng.randrange(65536))),
-        seq + rng.choice((0, rng.choice(_NEAR), rng.randrange(2**32))), ack + rng.choice((0, rng.choice(_NEAR), rng.randrange(2**32))),
-        rng.choice((rng.randrange(256), 0x10, 0x18, 0x11, 0x02, 0x04, 0x12)), window=rng.choice((65535, 65535, 0, 1, rng.randrange(65536))),
-        options=options, data=rng.randbytes(rng.choice((0, 0, 1, 16, rng.randrange(1400)))),
-        offset=rng.choice((None, None, None, rng.randrange(16))), fragment=rng.choice((0x4000, 0x4000, 0, 0x2000, 0x0007)),
-    )  # fmt: skip
+        rng.choice((port, port, rng.randrange(65536))),
+        rng.choice((LISTEN, LISTEN, LISTEN, rng.randrange(65536))),
+        beside(seq),
+        beside(ack),
+        rng.choice((rng.randrange(256), 0x10, 0x18, 0x11, 0x02, 0x04, 0x12)),
+        window=rng.choice((65535, 65535, 0, 1, rng.randrange(65536))),
+        options=rng.choice(_OPTIONS),
+        data=rng.randbytes(rng.choice((0, 0, 1, 16, rng.randrange(1400)))),
+        offset=rng.choice((None, None, None, rng.randrange(16))),
+        fragment=rng.choice((0x4000, 0x4000, 0, 0x2000, 0x0007)),
+    )
 
 
 def spoilt(rng: random.Random, frame: bytes) -> bytes:

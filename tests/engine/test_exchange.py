@@ -40,7 +40,7 @@ def test_seven_packets_a_connection() -> None:
     near, far = exchange(witness, {}, max_open=100, expect_echo=True)
     assert witness.packets == 7 * MANY
     counters = near.counters("client")
-    assert counters["max_open"] == witness.most_open == min(100, MANY)
+    assert counters["max_open"] == witness.most_open <= 100
     assert counters["expected"] == counters["PassiveClose"] == far.counters("server")["ActiveClose"] == MANY
     assert (counters["BytesSent"], counters["SentPayload"]) == (16 * MANY, MANY)
 
