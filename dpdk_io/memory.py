@@ -170,6 +170,22 @@ def add64(typingctx, a, b):
     return types.int64(types.int64, types.int64), lambda context, builder, signature, args: builder.add(*args)
 
 
+def _add_around(a: int, b: int) -> int:
+    total = (int(a) & _MASK) + (int(b) & _MASK)
+    return signed(total + (total >> 64))
+
+
+@_twin_of(_add_around)
+def add_around(typingctx, a, b):
+    """The sum of two 64-bit words, the carry out of its top added at its bottom: one's complement addition (RFC 1071)."""
+
+    def code(context, builder, signature, args):
+        pair = builder.uadd_with_overflow(*args)
+        return builder.add(builder.extract_value(pair, 0), builder.zext(builder.extract_value(pair, 1), _I64))
+
+    return types.int64(types.int64, types.int64), code
+
+
 @_twin_of(lambda a, n: signed((int(a) & _MASK) >> int(n)))
 def shr64(typingctx, a, n):
     """Shift right by *n* bits, filling with zeros."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.mbuf import data
 from dpdk_io.memory import i64, load64, record_at, store64
 from operators.accounting import count_finished, count_reset_sent, count_sent, note_state, role_counters
@@ -41,6 +41,13 @@ def limits_of(eng, conn):
 
 
 @kernel
+def act(eng, out, conn, cold, app, slot, limits, events, now):
+    """Send what *conn* has to send, and `settle` it: where no packet came that asks for an answer."""
+    transmit(eng, out, conn, cold, app, slot, limits, i64(0), now)
+    settle(eng, out, conn, cold, app, slot, events, now)
+
+
+@inlined
 def transmit(eng, out, conn, cold, app, slot, limits, mbuf, now):
     """Send all that *conn* has to send now; the first segment goes into *mbuf* (0: none). True when *mbuf* was used.
 
@@ -69,7 +76,7 @@ def transmit(eng, out, conn, cold, app, slot, limits, mbuf, now):
     return used
 
 
-@kernel
+@inlined
 def _headers(eng, mbuf, seg, conn, app):
     write_headers(
         mbuf,
@@ -83,23 +90,25 @@ def _headers(eng, mbuf, seg, conn, app):
     )
 
 
-@kernel
+@inlined
 def settle(eng, out, conn, cold, app, slot, events, now):
     """After a segment or a timeout: note how the connection ended, arm its timer, or free its slot."""
     if events & (EV_CLOSED | EV_TIME_WAIT):
-        if events & EV_TIMEOUT and events & EV_RST_DUE:
-            _send_reset(eng, out, conn, cold, app)
-        _finish(eng, conn, app, events, now)
-        if events & EV_TIME_WAIT:
-            _enter_time_wait(eng, slot, app)
+        _conclude(eng, out, conn, cold, app, slot, events, now)
     if i64(conn.state) == CLOSED:
         release(eng, conn, app, slot)
-        return
-    deadline = i64(conn.deadline)
-    if deadline:
-        arm(record_at(i64(eng.wheel), WHEEL), slot, deadline)
     else:
-        cancel(record_at(i64(eng.wheel), WHEEL), slot)
+        arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
+
+
+@kernel
+def _conclude(eng, out, conn, cold, app, slot, events, now):
+    """Both sides have closed, or one has given up."""
+    if events & EV_TIMEOUT and events & EV_RST_DUE:
+        _send_reset(eng, out, conn, cold, app)
+    _finish(eng, conn, app, events, now)
+    if events & EV_TIME_WAIT:
+        _enter_time_wait(eng, slot, app)
 
 
 @kernel

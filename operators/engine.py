@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from tcp.connection import COLD, CONN
 
@@ -161,16 +161,26 @@ def peek(counters, k):
 @kernel
 def is_local(eng, ip):
     """Is *ip* an address of this core's?"""
-    for i in range(i64(eng.n_local)):
-        if load64(i64(eng.local) + i * 8) == ip:
-            return True
-    return False
+    return _holds(i64(eng.local), i64(eng.n_local), ip)
 
 
 @kernel
 def is_listening(eng, port):
     """Does this core accept connections on *port*?"""
-    for i in range(i64(eng.n_listen)):
-        if load64(i64(eng.listen) + i * 8) == port:
+    return _holds(i64(eng.listen), i64(eng.n_listen), port)
+
+
+@inlined
+def _holds(words, n, wanted):
+    """Is *wanted* among the *n* 64-bit words? Mostly it is the first."""
+    if n > 0 and load64(words) == wanted:
+        return True
+    return n > 1 and _holds_later(words, n, wanted)
+
+
+@kernel
+def _holds_later(words, n, wanted):
+    for i in range(1, n):
+        if load64(words + i * 8) == wanted:
             return True
     return False

@@ -13,7 +13,7 @@ from dpdk_io.memory import be16, be32, i64, load8
 from operators import wire
 from pipeline import DROP, NEXT, operator
 from tcp import header as tcp_header
-from tcp.checksum import ip_checksum
+from tcp.checksum import ip_intact
 
 OTHER, ARP, TCP, UDP, ICMP, TCP6, UDP6, ICMP6, IP_OTHER, IP6_OTHER, FRAGMENT, SEGMENTED = range(12)
 """Values of the metadata field `kind`. SEGMENTED: an IP packet that does not lie in the first segment of its mbuf chain whole."""
@@ -118,7 +118,7 @@ def _ipv4(pkt, l3, length, mbuf, meta):
     total = be16(ip + wire.IP_TOTAL_LENGTH)
     if first >> 4 != 4 or header < wire.IP_HEADER or total < header or length < l3 + header or pkt_len(mbuf) < l3 + total:
         return _BAD_IP
-    if ip_checksum(ip, header) != 0:
+    if not ip_intact(ip, header):
         return _IP_CHECKSUM
     meta.ip_version = 4
     meta.l4_proto = load8(ip + wire.IP_PROTOCOL)

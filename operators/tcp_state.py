@@ -21,7 +21,7 @@ from operators.frames import source_mac, write_headers
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, end, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
-from tcp.checksum import pseudo_sum_at, tcp_checksum
+from tcp.checksum import pseudo_sum_at, tcp_intact
 from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN, EV_REUSE, EV_RST_DUE, EV_SYN
 from tcp.header import HEADER_LEN, parse_options
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
@@ -53,7 +53,7 @@ def tcp_check(pkt, meta, state, tcp):
     l4 = i64(meta.l4)
     header = i64(meta.payload) - l4
     length = header + i64(meta.payload_len)
-    if tcp_checksum(pkt + l4, length, pseudo_sum_at(pkt + ETH_HEADER, length)) != 0:
+    if not tcp_intact(pkt + l4, length, pseudo_sum_at(pkt + ETH_HEADER, length)):
         state.checksum += 1
         return DROP
     meta.opts = 0
@@ -76,28 +76,30 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     """Run TCP: find the segment's connection, change its state, send its answer; a SYN to an open port begins a connection."""
     eng = record_at(tcp, ENGINE)
     index = record_at(i64(eng.index), INDEX)
-    hashed = i64(meta.tcp_hash)
-    slot = lookup(index, hashed, i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
-    if slot >= 0:
-        verdict = _arrive(eng, out, pkt, mbuf, meta, slot, now)
-        if verdict != _AGAIN:
-            return verdict
-    return _no_connection(eng, out, pkt, mbuf, meta, state, hashed, now)
-
-
-_AGAIN = -1
-"""The segment is a SYN that may open the connection anew: the old one is gone."""
+    slot = lookup(index, i64(meta.tcp_hash), i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
+    events = _arrive(eng, pkt, meta, slot, now) if slot >= 0 else i64(EV_REUSE)
+    if events & EV_REUSE:
+        slot = _no_connection(eng, out, pkt, mbuf, meta, state, now)
+        if slot < 0:
+            return -slot
+        events = i64(0)
+    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
+    if events & EV_RST_DUE:
+        used = _reset(eng, out, pkt, mbuf, meta, role_counters(eng, conn))
+    else:
+        used = transmit(eng, out, conn, cold, app, slot, record_at(limits_of(eng, conn), LIMITS), mbuf, now)
+    settle(eng, out, conn, cold, app, slot, events, now)
+    return i64(KEEP if used else DROP)
 
 
 @inlined
-def _arrive(eng, out, pkt, mbuf, meta, slot, now):
-    """A segment for the connection in *slot*."""
+def _arrive(eng, pkt, meta, slot, now):
+    """A segment for the connection in *slot*; EV_ bits. With EV_REUSE the segment is a SYN, and the connection is gone."""
     conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
-    limits = record_at(limits_of(eng, conn), LIMITS)
-    events = receive(conn, cold, meta, limits, i64(eng.now_us))
+    events = receive(conn, cold, meta, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
     if events & EV_REUSE:
         release(eng, conn, app, slot)
-        return i64(_AGAIN)
+        return events
     count_received(eng, role_counters(eng, conn), conn, app, events, meta, now)
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
@@ -108,45 +110,42 @@ def _arrive(eng, out, pkt, mbuf, meta, slot, now):
         if events & EV_FIN:
             end(eng, conn, app)
     update_window(eng, conn, app)
-    if events & EV_RST_DUE:
-        used = _reset(eng, out, pkt, mbuf, meta, role_counters(eng, conn))
-    else:
-        used = transmit(eng, out, conn, cold, app, slot, limits, mbuf, now)
-    settle(eng, out, conn, cold, app, slot, events, now)
-    return i64(KEEP if used else DROP)
+    return events
 
 
 @kernel
-def _no_connection(eng, out, pkt, mbuf, meta, state, hashed, now):
-    """A SYN to an open port begins one; anything else is answered with an RST (RFC 9293 section 3.10.7.1)."""
+def _no_connection(eng, out, pkt, mbuf, meta, state, now):
+    """A SYN to an open port begins one; anything else is answered with an RST (RFC 9293 section 3.10.7.1).
+
+    The new connection's slot, or the verdict with its sign changed.
+    """
     counters = i64(eng.server)
     port = i64(meta.dport)
-    if eng.kernel_side and not is_listening(eng, port) and not i64(eng.first_client_port) <= port <= i64(eng.last_client_port):
-        return i64(SLOW)
-    if i64(meta.tcp_flags) & SYN and is_listening(eng, i64(meta.dport)) and listen(meta) & EV_SYN:
-        return _accept(eng, out, pkt, mbuf, meta, state, hashed, now)
+    open_port = is_listening(eng, port)
+    if eng.kernel_side and not open_port and not i64(eng.first_client_port) <= port <= i64(eng.last_client_port):
+        return i64(-SLOW)
+    if i64(meta.tcp_flags) & SYN and open_port and listen(meta) & EV_SYN:
+        return _accept(eng, pkt, meta, state, now)
     bump(counters, UNEXPECTED, 1)
-    return i64(KEEP if _reset(eng, out, pkt, mbuf, meta, counters) else DROP)
+    return i64(-KEEP if _reset(eng, out, pkt, mbuf, meta, counters) else -DROP)
 
 
-@kernel
-def _accept(eng, out, pkt, mbuf, meta, state, hashed, now):
+@inlined
+def _accept(eng, pkt, meta, state, now):
+    hashed = i64(meta.tcp_hash)
     slot = take_slot(record_at(i64(eng.slots), SLOTS)) if not i64(eng.closing) else i64(-1)
     if slot < 0 or not insert(record_at(i64(eng.index), INDEX), hashed, slot):
         state.table_full += 1
-        return i64(DROP)
-    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
+        return i64(-DROP)
     limits = record_at(i64(eng.server_limits), LIMITS)
     local_ip, peer_ip, local_port, peer_port = i64(meta.dst), i64(meta.src), i64(meta.dport), i64(meta.sport)
     iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, i64(eng.now_us))
-    accept(conn, meta, limits, local_ip, local_port, peer_ip, peer_port, i64(0), iss)
-    new_app(app, hashed, source_mac(pkt), now)
+    accept(conn_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, i64(0), iss)
+    new_app(app_at(eng, slot), hashed, source_mac(pkt), now)
     counters = i64(eng.server)
     bump(counters, RECV_SYN, 1)
     count_opened(counters)
-    used = transmit(eng, out, conn, cold, app, slot, limits, mbuf, now)
-    settle(eng, out, conn, cold, app, slot, i64(0), now)
-    return i64(KEEP if used else DROP)
+    return slot
 
 
 @kernel

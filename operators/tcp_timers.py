@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64, record_at
-from operators.connections import limits_of, settle, transmit
+from operators.connections import act, limits_of
 from operators.engine import ENGINE, app_at, cold_at, conn_at
 from pipeline import room, tick
 from tcp.connection import CLOSED
@@ -50,5 +50,4 @@ def _expire(eng, out, slot, now):
         return
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = on_timer(conn, cold, limits, i64(eng.now_us))
-    transmit(eng, out, conn, cold, app, slot, limits, i64(0), now)
-    settle(eng, out, conn, cold, app, slot, events, now)
+    act(eng, out, conn, cold, app, slot, limits, events, now)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from dpdk_io.jit import inlined as compile_inlined
 from dpdk_io.jit import kernel as compile_kernel
 from dpdk_io.memory import aligned
 from pipeline.errors import PipelineError
@@ -119,9 +120,9 @@ def _declare(
         if not isinstance(declared, tuple) or len(declared) != 2:
             raise PipelineError(f"{name}: parameter {parameter!r} is declared as {declared!r}; write (dtype, default)")
     check_fields(name, writes)
-    made = Operator(
-        name, doc[0], kind, compile_kernel(function), tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops)
-    )
+    # A pipeline calls an operator from one place, once for every packet: merged into the loop, that is no call at all.
+    compiled = (compile_inlined if kind == "packet" else compile_kernel)(function)
+    made = Operator(name, doc[0], kind, compiled, tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops))
     _check_record(made)
     check_returns(name, function)
     check_use(name, function, "meta", {*reads, *(f[0] for f in writes)}, {f[0] for f in writes})

@@ -1,47 +1,52 @@
 """The Internet checksum: RFC 1071.
 
 Sums are of 16-bit words as a little-endian load finds them (the sum does not mind, RFC 1071 section 2 B), so a result is stored
-with `store16`, not `put_be16`. A partial sum is any non-negative int64 that is congruent; `fold` makes it 16 bits.
+with `store16`, not `put_be16`. A partial sum is any 64-bit word, taken as unsigned, that is congruent; `fold` makes it 16 bits.
 """
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
-from dpdk_io.memory import load8, load16, load32, load64, shr64
+from dpdk_io.jit import inlined, kernel
+from dpdk_io.memory import add64, add_around, load8, load16, load32, load64, mul64, shr64
 
 PROTOCOL = 6
+_SHORTEST = 20
+"""Bytes of an IPv4 and of a TCP header without options."""
 
 
 @kernel
 def ones_sum(address, length, start):
-    """Add the *length* readable bytes at *address* to the partial sum *start*; an odd last byte is padded with zero.
-
-    *start* below 2^48, *length* below 2^24. Any alignment.
-    """
+    """Add the *length* readable bytes at *address* to the partial sum *start*; an odd last byte is padded with 0."""
     total = start
     end = address + (length & ~7)
     while address < end:
-        word = load64(address)
-        total += (word & 0xFFFFFFFF) + shr64(word, 32)
+        total = add_around(total, load64(address))
         address += 8
     if length & 4:
-        total += load32(address)
+        total = add_around(total, load32(address))
         address += 4
     if length & 2:
-        total += load16(address)
+        total = add_around(total, load16(address))
         address += 2
     if length & 1:
-        total += load8(address)
+        total = add_around(total, load8(address))
     return total
 
 
-@kernel
+@inlined
+def header_sum(address, length, start):
+    """`ones_sum` for at least 20 bytes, the first of which every header has: without a loop when there are no more."""
+    total = add_around(add_around(start, load64(address)), load64(address + 8))
+    total = add_around(total, load32(address + 16))
+    return ones_sum(address + _SHORTEST, length - _SHORTEST, total) if length > _SHORTEST else total
+
+
+@inlined
 def fold(total):
-    """The partial sum *total* in 16 bits."""
-    total = (total & 0xFFFFFFFF) + shr64(total, 32)
-    total = (total & 0xFFFF) + shr64(total, 16)
-    total = (total & 0xFFFF) + shr64(total, 16)
-    return (total & 0xFFFF) + shr64(total, 16)
+    """The partial sum *total* in 16 bits. A sum and the same sum with its halves exchanged give both halves' sum on top, carry
+    included."""
+    total = shr64(add64(total, mul64(total, 1 << 32) | shr64(total, 32)), 32)
+    return ((total + ((total << 16 & 0xFFFF0000) | total >> 16)) >> 16) & 0xFFFF
 
 
 @kernel
@@ -70,3 +75,15 @@ def tcp_checksum(address, length, pseudo):
 def ip_checksum(address, length):
     """The checksum of the IPv4 header of *length* bytes at *address*, for `store16`; 0 over an intact one."""
     return fold(ones_sum(address, length, 0)) ^ 0xFFFF
+
+
+@inlined
+def tcp_intact(address, length, pseudo):
+    """Does the checksum of the received segment of *length* bytes, at least 20, at *address* fit?"""
+    return fold(header_sum(address, length, pseudo)) == 0xFFFF
+
+
+@inlined
+def ip_intact(address, length):
+    """Does the checksum of the received IPv4 header of *length* bytes, at least 20, at *address* fit?"""
+    return fold(header_sum(address, length, 0)) == 0xFFFF

@@ -34,10 +34,10 @@ _URGENT = ACK_DUE | ACK_ALONE | LOST | PROBE
 
 @inlined
 def pending(conn):
-    """May `next_segment` have something to send? A quick look that never says no wrongly."""
+    """May `next_segment` have something to send? A quick look that never says no wrongly. A SYN counts as queued."""
     bits = i64(conn.bits)
     queued = distance(i64(conn.snd_end), i64(conn.snd_nxt))
-    return bits & _URGENT or queued > 0 or (queued == 0 and bits & FIN_QUEUED) or i64(conn.state) < ESTABLISHED
+    return bits & _URGENT or queued > 0 or (queued == 0 and bits & FIN_QUEUED)
 
 
 @inlined
@@ -62,7 +62,7 @@ def next_segment(conn, cold, out, limits, now):
     return _acknowledge(conn, cold, out) if bits & ACK_DUE else False
 
 
-@kernel
+@inlined
 def _handshake(conn, cold, out, limits, now):
     """SYN in SYN_SENT, SYN-ACK in SYN_RECEIVED, each with the MSS we take."""
     state = i64(conn.state)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import aligned, i64, load32, prefetch, record_at, store32
 from tcp.block import Block
 
 BUCKETS = 1 << 16
 _MASK = BUCKETS - 1
+_LAST = 0xFFFFFFFF
 
 WHEEL = np.dtype({"names": ["entries", "heads", "tick"], "formats": ["<i8", "<i8", "<i8"], "itemsize": 64})
 """entries, heads: addresses; tick: the first one (ms) whose bucket may hold something."""
@@ -24,15 +25,22 @@ _ENTRY_BYTES = ENTRY.itemsize
 assert _ENTRY_BYTES == 16
 
 
-@kernel
+@inlined
 def arm(wheel, slot, deadline):
-    """Have `expired` return *slot* once, when it is called at *deadline* (ms, at least 1) or later. Replaces what was armed."""
+    """Have `expired` return *slot* once, when it is called at *deadline* (ms) or later, and not before. 0 is `cancel`."""
     entry = record_at(i64(wheel.entries) + slot * _ENTRY_BYTES, ENTRY)
     entry.deadline = deadline
-    linked = i64(entry.linked)
-    if linked != 0:
-        if linked <= deadline:
-            return
+    # Linked in an earlier bucket, as is usual, it moves on when that comes up. Unlinked counts as linked in the last of all.
+    if (i64(entry.linked) - 1) & _LAST >= deadline:
+        _move(wheel, entry, slot, deadline)
+
+
+@kernel
+def _move(wheel, entry, slot, deadline):
+    """Link *entry* where *deadline* wants it."""
+    if deadline == 0:
+        return
+    if i64(entry.linked) != 0:
         _unlink(wheel, entry)
     _link(wheel, entry, slot, deadline, i64(wheel.tick))
 

@@ -61,13 +61,16 @@ def arithmetic(a, b, n, out):
     out[0] = m.mul64(a, b)
     out[1] = m.add64(a, b)
     out[2] = m.shr64(a, n)
+    out[3] = m.add_around(a, b)
 
 
 @given(WORDS, WORDS, st.integers(0, 63))
 def test_arithmetic_wraps_at_64_bits(a: int, b: int, n: int) -> None:
-    out = np.zeros(3, np.int64)
+    out = np.zeros(4, np.int64)
     arithmetic(a, b, n, out)
-    assert [int(x) & MASK for x in out] == [a * b & MASK, a + b & MASK, (a & MASK) >> n]
+    around = (a & MASK) + (b & MASK)
+    around -= MASK if around > MASK else 0
+    assert [int(x) & MASK for x in out] == [a * b & MASK, a + b & MASK, (a & MASK) >> n, around]
 
 
 @kernel

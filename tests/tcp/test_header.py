@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpdk_io.memory import aligned, guard, signed
-from tcp.checksum import fold, ip_checksum, ones_sum, pseudo_sum, pseudo_sum_at, tcp_checksum
+from tcp.checksum import fold, ip_checksum, ip_intact, ones_sum, pseudo_sum, pseudo_sum_at, tcp_checksum, tcp_intact
 from tcp.header import header_len, parse_header, parse_options, segment_header_len, write_checksum, write_header
 from tcp.isn import initial, siphash12
 from tcp.segment import OPT_MSS, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, SEGMENT, SYN
@@ -60,6 +60,27 @@ def test_tcp_checksum(source: int, destination: int, segment: bytes) -> None:
     assert tcp_checksum(address, len(segment), pseudo_sum(source, destination, len(segment))) == 0
     memory[len(segment) - 1] ^= 1
     assert tcp_checksum(address, len(segment), pseudo_sum(source, destination, len(segment))) != 0
+
+
+@settings(deadline=None)
+@given(st.binary(min_size=20, max_size=70), st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1), st.booleans())
+def test_intact_is_what_sums_to_ones(header: bytes, pseudo: int, flaw: int, mended: bool) -> None:
+    memory = np.frombuffer(header, np.uint8).copy()
+    address = memory.ctypes.data
+    if mended:
+        memory[16:18] = 0
+        write_checksum(address, tcp_checksum(address, len(header), pseudo) ^ flaw)
+    data = memory.tobytes()
+    even = data + bytes(len(data) % 2)
+    with guard((address, len(header))):
+        assert bool(ip_intact(address, len(header))) == (slow_sum(data) == 0xFFFF)
+        assert bool(tcp_intact(address, len(header), pseudo)) == (slow_sum(even + pseudo.to_bytes(4, "little")) == 0xFFFF)
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 1))
+def test_fold_is_the_sum_of_all_words(total: int) -> None:
+    words = (total & (1 << 64) - 1).to_bytes(8, "big")
+    assert fold(total) == slow_sum(words)
 
 
 def test_ip_checksum_of_a_known_header() -> None:
