@@ -1,0 +1,177 @@
+"""trafficengine as a user runs it, on the embedded device: its JSON adds up, and it ends as it should."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apps.test_results import SCHEMA, conforms
+from tests.engine.equalities import assert_once_each
+from tests.network.command import TE_APPS, Outcome, outcome, te_apps, te_apps_in
+from tests.network.lab import Lab, wait_until
+
+
+def run(*options: object, seconds: float = 120) -> Outcome:
+    """One run; what holds of every result is checked."""
+    made = te_apps("trafficengine", *options, "--quiet", seconds=seconds)
+    assert made.errors == ""
+    check_sums(made.result)
+    return made
+
+
+def check_sums(result: dict[str, Any]) -> None:
+    """The schema; intervals and cores add up to the whole; percentiles grow."""
+    conforms(result, SCHEMA)
+    connections, elapsed = result["connections"], result["elapsed_s"]
+    assert sum(interval["started"] for interval in result["intervals"]) == connections["attempted"]
+    assert sum(interval["completed"] for interval in result["intervals"]) == connections["completed"]
+    assert [interval["t"] for interval in result["intervals"]] == sorted(interval["t"] for interval in result["intervals"])
+    for name in ("attempted", "established", "completed", "failed"):
+        assert sum(core["connections"][name] for core in result["pipelines"]) == connections[name]
+    for name, count in (("connect", "established"), ("lifetime", "completed")):
+        latency = result["latency_us"][name]
+        assert latency.pop("count") == connections[count]
+        values = list(latency.values())
+        assert values == sorted(values)
+        assert 0 < values[0] <= values[-1] < (elapsed + 2) * 1e6
+    assert result["latency_us"]["connect"]["p50"] <= result["latency_us"]["lifetime"]["p50"]
+    assert result["cps"] == pytest.approx(connections["completed"] / elapsed, rel=1e-3)
+
+
+def assert_all_completed(made: Outcome, connections: int) -> None:
+    """Exit code 0, seven packets a connection, nothing dropped, counters equal at both ends."""
+    result = made.result
+    assert (made.code, result["ended_by"], made.drops) == (0, "done", {})
+    assert result["packets"] == {"received": 7 * connections, "sent": 7 * connections}
+    sides = [{**result[role], **result["release_causes"][role], **result["roles"][role]} for role in ("client", "server")]
+    assert_once_each(*sides, connections)
+
+
+def test_both_roles() -> None:
+    assert_all_completed(run("--connections", 50_000), 50_000)
+
+
+@pytest.mark.parametrize("rule", ["port", "ip", "rss"])
+def test_a_device_that_scatters_loses_nothing_between_two_cores(rule: str) -> None:
+    made = run("--device", "loopback:scatter", "--cores", "0,1", "--steering", rule, "--connections", 10_000)
+    assert_all_completed(made, 20_000)
+    assert 0 < made.result["misdirected"] < 7 * 20_000
+    assert made.result["drops"]["left_in_rings"] == 0
+    assert [core["connections"]["completed"] for core in made.result["pipelines"]] == [10_000, 10_000]
+
+
+def test_several_devices_at_once() -> None:
+    made = run("--device", "loopback", "--device", "loopback:scatter", "--connections", 5_000)
+    assert_all_completed(made, 10_000)
+    assert [stats["rx_packets"] for stats in made.result["ports"].values()] == [35_000, 35_000]
+
+
+def test_a_run_by_duration() -> None:
+    made = run("--duration", 2.5, "--cps", 2000)
+    assert (made.code, made.result["ended_by"]) == (0, "duration")
+    assert made.result["elapsed_s"] == pytest.approx(2.5, abs=0.5)
+    assert made.result["connections"]["attempted"] == pytest.approx(5000, abs=40 + made.result["shortfall"])
+    assert made.result["asked_cps"] == 2000
+
+
+def test_responses_are_judged() -> None:
+    get = ("--request", r"GET / HTTP/1.0\r\n\r\n", "--connections", 500)
+    good = run(*get, "--expect", "HTTP/1.1 200")
+    assert (good.code, good.result["responses"]) == (0, {"expected": 500, "unexpected": 0})
+    bad = run(*get, "--expect", "HTTP/1.1 404")
+    assert (bad.code, bad.result["responses"]) == (1, {"expected": 0, "unexpected": 500})
+    assert bad.result["connections"]["completed"] == 500
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_its_whole_result(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    records = tmp_path / "records.csv"
+    command = [
+        TE_APPS,
+        "trafficengine",
+        "--cps",
+        "3000",
+        "--connections",
+        "100000000",
+        "--records",
+        str(records),
+        "--json",
+        "--quiet",
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: records.exists() and records.stat().st_size > 100_000, 120, "records")
+        process.send_signal(number)
+        sent = time.monotonic()
+        out, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert time.monotonic() - sent < 10
+    assert errors == ""
+    made = outcome(subprocess.CompletedProcess(command, process.returncode, out, errors))
+    assert (made.code, made.result["ended_by"]) == (code, number.name)
+    check_sums(made.result)
+    connections = made.result["connections"]
+    assert connections["attempted"] == connections["completed"] > 100
+    assert len(records.read_text().splitlines()) == 1 + 2 * connections["completed"]
+
+
+def test_json_is_all_that_stdout_has() -> None:
+    command = [TE_APPS, "trafficengine", "--connections", "100", "--json"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=True)
+    assert json.loads(done.stdout)["connections"]["completed"] == 100
+    quiet = subprocess.run([*command[:-1], "--quiet"], capture_output=True, text=True, timeout=120, check=True)
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+
+
+def test_a_next_hop_that_does_not_answer_is_told_in_one_line() -> None:
+    command = [
+        TE_APPS,
+        "trafficengine",
+        "--role",
+        "client",
+        "--ip",
+        "10.0.0.1/24",
+        "--target",
+        "10.0.0.9:80",
+        "--json",
+        "--quiet",
+    ]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "te-apps: no ARP answer from 10.0.0.9: is it up, and on this link? else give its MAC with the target\n"
+
+
+@pytest.mark.root
+def test_what_is_not_ours_goes_to_the_kernel_and_back(lab: Lab) -> None:
+    """The kernel behind the tap pings our address over the device and hears the answer; then the interface is gone."""
+    home = lab.namespace("a")
+    app = (
+        "trafficengine",
+        "--ip",
+        "10.77.0.5/24",
+        "--kernel-side",
+        "te9,10.77.0.1/24",
+        "--cps",
+        100,
+        "--duration",
+        60,
+        "--quiet",
+    )
+    process = te_apps_in(home, *app)
+    wait_until(lambda: home.has("te9") or not process.running, 60, "te9")
+    ping = ("ping", "-c1", "-W1", "10.77.0.5")
+    wait_until(lambda: home.run(*ping, check=False).returncode == 0, 60, "an answer to ping")
+    done = home.run("ping", "-c5", "-i0.2", "-W2", "10.77.0.5")
+    assert "5 received" in done.stdout
+    process.signal(signal.SIGINT)
+    made = outcome(process.finish(30))
+    assert made.code == 130
+    assert made.result["connections"]["failed"] == 0
+    assert not home.has("te9")
