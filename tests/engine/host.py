@@ -93,6 +93,7 @@ class Host:
         passed = int(ms * HERTZ // 1000)
         for name in ("epoch", "begun", "next_second"):
             self.engine.record[name] -= passed
+        self.state("arp_ask").next_at -= passed
 
     def run(self, frames: Sequence[bytes] = (), burst: int = 1) -> list[bytes]:
         """What is sent when *frames* arrive; without any, what is sent in one turn of its own accord."""
