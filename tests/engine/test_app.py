@@ -17,6 +17,8 @@ from tests.engine.equalities import assert_once_each
 from tests.network.command import TE_APPS, Outcome, outcome, te_apps, te_apps_in, wait_for_answer
 from tests.network.lab import Lab, wait_until
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 
 def run(*options: object, seconds: float = 120) -> Outcome:
     """One run; what holds of every result is checked."""

@@ -15,6 +15,7 @@ from tests.engine.wire import Fate, Wire
 
 LIMITS = {"rto_min": 50, "rto_initial": 100, "rto_max": 2000, "syn_retries": 40, "retries": 40}
 STEP = 25
+BODY = b"body" * (7500 if JIT else 1500)
 PATIENCE = 4000
 """Steps of time until every retransmission must have been made."""
 
@@ -52,14 +53,14 @@ def test_any_one_of_the_seven_packets(lost: int) -> None:
     assert near.counters("client")["expected"] == 1
 
 
-@pytest.mark.parametrize("first", range(7))
+@pytest.mark.parametrize("first", range(7) if JIT else [1, 4])
 def test_any_two_of_the_packets(first: int) -> None:
     for second in range(first + 1, 8):
         near, far, wire = after(lambda number, pair=(first, second): number not in pair)
         assert repeated(near, far) > 0 or len(wire.lost) == 1
 
 
-@pytest.mark.parametrize(("by_client", "by_server"), [(1, 1000), (1, 1), (2, 3)])
+@pytest.mark.parametrize(("by_client", "by_server"), [(1, 1000), (1, 1), (2, 3)][: None if JIT else 1])
 @pytest.mark.parametrize("lost", range(8))
 def test_whoever_closes(lost: int, by_client: int, by_server: int) -> None:
     after(lambda number: number != lost, both={"fin_by_client": by_client, "fin_by_server": by_server})
@@ -92,9 +93,9 @@ def test_messages_over_a_bad_wire(size: int) -> None:
 
 def test_a_response_over_a_bad_wire_is_whole() -> None:
     rng = random.Random(9)
-    expected = http_response(b"body" * 7500)[0]
+    expected = http_response(BODY)[0]
     near = client(wanted=12, max_open=4, request=b"GET / HTTP/1.0\r\n\r\n", expect=expected, limits=LIMITS)
-    far = server(response_kind="http", response=b"body" * 7500, limits=LIMITS)
+    far = server(response_kind="http", response=BODY, limits=LIMITS)
     wire = Wire(near, far, fate=lambda number: rng.random() > 0.1)
     for _ in range(PATIENCE):
         wire.run()

@@ -12,6 +12,8 @@ import pytest
 from operators.engine import RECORD
 from tests.network.command import te_apps
 
+pytestmark = pytest.mark.usefixtures("compiled")
+
 CONNECTIONS = 50_000
 
 
