@@ -184,3 +184,18 @@ def test_what_is_not_ours_goes_to_the_kernel_and_back(lab: Lab) -> None:
     made = outcome(process.finish(30))
     assert (made.code, made.result["connections"]["completed"]) == (130, 1)
     assert not ours.has("te9")
+
+
+@pytest.mark.root
+def test_a_server_ends_after_as_many_connections_as_it_was_told(lab: Lab) -> None:
+    ours, theirs = lab.cable()
+    app = ("--role", "server", "--listen", 80, "--ip", "10.0.0.2/24", "--connections", 5)
+    process = te_apps_in(ours, "trafficengine", "--device", "af_packet:v0", *app, "--quiet")
+    wait_for_answer(theirs, "10.0.0.2")
+    for _ in range(5):
+        assert process.running
+        assert theirs.run("curl", "-s", "--max-time", "10", "http://10.0.0.2/").stdout == "te-apps\n"
+    made = outcome(process.finish(30))
+    assert (made.code, made.result["ended_by"]) == (0, "done")
+    assert made.result["connections"]["completed"] == made.result["server"]["SentFin"] == 5
+    assert made.drops == {}
