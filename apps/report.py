@@ -58,20 +58,17 @@ def _ports(ports: Mapping[str, Mapping[str, int]]) -> str:
     return table(["devices", "count"], rows) if rows else ""
 
 
-def _cores(result: Result) -> str:
-    rows = [
-        [
-            str(core.core),
-            number(core.cps),
-            number(core.pps),
-            number(core.connections.completed),
-            number(core.connections.max_open),
-        ]
-        for core in result.cores[:_CORES_SHOWN]
-    ]
+def _cores(result: Result, with_connections: bool) -> str:
+    shown = result.cores[:_CORES_SHOWN]
+    if with_connections:
+        head = ["core", "connections/s", "packets/s", "completed", "most open"]
+        rows = [[number(c.cps), number(c.pps), number(c.connections.completed), number(c.connections.max_open)] for c in shown]
+    else:
+        head = ["core", "packets/s", "received", "sent"]
+        rows = [[number(c.pps), number(c.packets_received), number(c.packets_sent)] for c in shown]
     left = len(result.cores) - _CORES_SHOWN
     more = f"\n... and {left} more cores (--json has them all)" if left > 0 else ""
-    return table(["core", "connections/s", "packets/s", "completed", "most open"], rows) + more
+    return table(head, [[str(c.core), *row] for c, row in zip(shown, rows, strict=True)]) + more
 
 
 def _latency(total: Share) -> str:
@@ -97,7 +94,7 @@ def result_text(result: Result) -> str:
     total = result.total
     with_connections = total.client.connections.attempted or total.server.connections.attempted or result.wanted
     parts = [_headline(result, total) + "\n" + (_summary(total) if with_connections else _packets(total))]
-    parts.append(_cores(result))
+    parts.append(_cores(result, bool(with_connections)))
     if with_connections:
         parts += [
             _latency(total),

@@ -236,12 +236,13 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """130 or 143 after a signal; 1 when a connection or a response failed, or connections are missing, or none of those
-        attempted completed; else 0."""
+        """130 or 143 after a signal; 1 when a connection or a response failed, or connections are missing, or none completed
+        although some were wanted or attempted; else 0."""
         total = self.total
         if self.ended_by in _SIGNAL_EXIT:
             return _SIGNAL_EXIT[self.ended_by]
-        least = self.wanted or 0 if self.ended_by == DONE else int(total.connections.attempted > 0)
+        wanted = self.wanted or 0
+        least = wanted if self.ended_by == DONE else int(max(wanted, total.connections.attempted) > 0)
         missing = total.connections.completed < least
         failed = total.client.connections.failed + total.server.connections.failed + total.unexpected
         return int(missing or failed > 0)
