@@ -11,6 +11,8 @@ from dpdk_io.errors import DeviceError
 
 _INSIDE = ("loopback", "ring", "null")
 """Kinds of devices whose packets never leave the process."""
+_MOST_EXPECTED = 0xFFFF
+"""Bytes of a response that a connection's record can count."""
 
 
 class Places:
@@ -70,6 +72,14 @@ def check_traffic(config: TrafficConfig, places: Places) -> None:
     for index, target in enumerate(config.targets):
         _check_target(config, target, places.item("targets", index))
     _check_max_open(config, places)
+    _check_expect(config, places)
+
+
+def _check_expect(config: TrafficConfig, places: Places) -> None:
+    if config.expect is not None and len(config.expect) > _MOST_EXPECTED:
+        raise ConfigError(
+            f"{places['expect']}: {len(config.expect)} bytes are too many; give at most {_MOST_EXPECTED}"
+        )
 
 
 def _check_blocks(config: TrafficConfig, places: Places) -> None:

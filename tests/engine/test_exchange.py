@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from apps.errors import ConfigError
+from apps.load import load_traffic
 from dpdk_io.jit import JIT
+from operators.tcp_engine import http_response
 from tests.engine.equalities import assert_once_each
 from tests.engine.host import CLIENT_IP, LISTEN, SERVER_IP, SERVER_MAC, Host, client, mac_word, server
 from tests.engine.wire import PACKET_COUNTERS, Wire, Witness
@@ -272,3 +275,19 @@ def test_records_beyond_the_room_for_them_are_counted() -> None:
     Wire(near, far).run()
     assert len(near.engine.take_records()) == 16
     assert near.counters("client")["records_lost"] == 24
+
+
+def test_as_much_as_may_be_expected_is_compared_to_the_last_byte() -> None:
+    body = bytes(k % 251 for k in range(65_535 - http_response(b"x" * 65_000)[1]))
+    whole = http_response(body)[0]
+    assert len(whole) == 65_535
+    for expect, verdict in ((whole, "expected"), (whole[:-1] + b"?", "unexpected")):
+        near = client(request=b"GET / HTTP/1.0\r\n\r\n", expect=expect)
+        Wire(near, server(response_kind="http", response=body)).run()
+        assert near.counters("client")[verdict] == near.counters("client")["completed"] == 1
+
+
+def test_more_than_can_be_compared_is_refused() -> None:
+    load_traffic(None, {"request": "GET", "expect": "x" * 65_535})
+    with pytest.raises(ConfigError, match="--expect: 65536 bytes are too many"):
+        load_traffic(None, {"request": "GET", "expect": "x" * 65_536})
