@@ -77,9 +77,7 @@ def check_traffic(config: TrafficConfig, places: Places) -> None:
 
 def _check_expect(config: TrafficConfig, places: Places) -> None:
     if config.expect is not None and len(config.expect) > _MOST_EXPECTED:
-        raise ConfigError(
-            f"{places['expect']}: {len(config.expect)} bytes are too many; give at most {_MOST_EXPECTED}"
-        )
+        raise ConfigError(f"{places['expect']}: {len(config.expect)} bytes are too many; give at most {_MOST_EXPECTED}")
 
 
 def _check_blocks(config: TrafficConfig, places: Places) -> None:
