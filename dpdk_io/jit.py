@@ -53,7 +53,11 @@ def _compile(fn: Callable[..., Any], *, forceinline: bool) -> Any:
     inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=forceinline, **_FLAGS)(fn)
 
     def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        return inner.get_call_template(tuple(map(_widened, args)), {name: _widened(kind) for name, kind in kws.items()})
+        widened = {name: _widened(kind) for name, kind in kws.items()}
+        template, signature, args, kws = inner.get_call_template(tuple(map(_widened, args)), widened)
+        # What is wanted exists by now; among the others numba would look for a likeness, and warn of records that begin alike.
+        template.cases = [case for case in template.cases if case.args == tuple(args)] or template.cases
+        return template, signature, args, kws
 
     outer.get_call_template = get_call_template
     outer.get_overload = inner.get_overload

@@ -6,7 +6,7 @@ from dpdk_io.jit import inlined, kernel
 from dpdk_io.mbuf import data, set_length
 from dpdk_io.memory import i64, load16, load32, put_be16, put_be32, store16, store32, store64
 from operators.wire import ETH_HEADER, IP_HEADER, MIN_FRAME, PROTO_TCP
-from tcp.checksum import fold, ones_sum
+from tcp.checksum import fold, ones_sum, swapped
 from tcp.header import HEADER_LEN, MSS_LEN
 from tcp.segment import OPT_MSS
 
@@ -44,7 +44,7 @@ def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_
     _write_ipv4(pkt + _IP, total, local_ip, peer_ip)
     total_sum = local_ip + peer_ip + PROTO_TCP + total - IP_HEADER
     if payload_len:
-        total_sum += _swapped(fold(ones_sum(pkt + _TCP + HEADER_LEN + options, payload_len, i64(0))))
+        total_sum += swapped(fold(ones_sum(pkt + _TCP + HEADER_LEN + options, payload_len, i64(0))))
     _write_tcp(pkt + _TCP, seg, local_port << 16 | peer_port, options, total_sum)
     frame = ETH_HEADER + total
     if frame < MIN_FRAME:
@@ -53,12 +53,6 @@ def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_
             store16(pkt + MIN_FRAME - 2, i64(0))
         frame = i64(MIN_FRAME)
     set_length(mbuf, frame)
-
-
-@kernel
-def _swapped(word):
-    """A sum over memory, read little-endian, as one over big-endian values (RFC 1071 section 2 B)."""
-    return (word & 0xFF) << 8 | word >> 8
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load16, load64, record_at, store64
 from operators.accounting import count_opened
 from operators.connections import act, release
@@ -63,7 +63,7 @@ def _allowed(eng, out, now):
     return allowed if i64(record_at(out, CORE).rx_last) < BURST else i64(0)
 
 
-@kernel
+@inlined
 def _open_one(eng, out, state, now):
     """Open a connection to the next target. False: there was no port or no slot, or the target's MAC is not known."""
     target = record_at(i64(eng.targets) + i64(eng.next_target) * 24, TARGET)
@@ -92,7 +92,7 @@ def _open_one(eng, out, state, now):
     return True
 
 
-@kernel
+@inlined
 def _prefetch_next(eng, ports, local_ip, target):
     """Ask for the index entry of the connection that is probably opened next."""
     index = record_at(i64(eng.index), INDEX)
@@ -100,12 +100,15 @@ def _prefetch_next(eng, ports, local_ip, target):
     prefetch_entry(index, tuple_hash(i64(index.seed), local_ip, port, i64(target.ip), i64(target.port)))
 
 
-@kernel
+@inlined
 def _take_own_port(eng, ports, local_ip, target):
     """A free port whose packets the device, or `steer`, brings back to this core; -1 when none of the next few is."""
+    return _steered_port(eng, ports, local_ip, target) if i64(eng.steering) else take_port(ports)
+
+
+@kernel
+def _steered_port(eng, ports, local_ip, target):
     port = take_port(ports)
-    if not i64(eng.steering):
-        return port
     steering = record_at(i64(eng.steering), STEERING)
     for _ in range(_PORTS_TRIED):
         if port < 0 or owner(steering, i64(target.ip), local_ip, i64(target.port), port) == i64(steering.index):
@@ -117,7 +120,7 @@ def _take_own_port(eng, ports, local_ip, target):
     return i64(-1)
 
 
-@kernel
+@inlined
 def _claim(eng, local_ip, port, peer_ip, peer_port):
     """A slot entered in the index for this 4-tuple, or -1. A connection of ours that waits in TIME_WAIT gives way (RFC 6191)."""
     index = record_at(i64(eng.index), INDEX)
@@ -140,7 +143,7 @@ def _claim(eng, local_ip, port, peer_ip, peer_port):
     return slot
 
 
-@kernel
+@inlined
 def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     """Fill the records in *slot* and send the SYN."""
     conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)

@@ -121,7 +121,12 @@ def depart(out, tx, ready, verdict, mbuf):
 @kernel
 def send(out, mbuf):
     """Send a packet that was built in an mbuf from `take`."""
-    leave(out, i64(TX), mbuf)
+    count = load64(out + _QUEUED + TX * 8)
+    if count < QUEUE:
+        store64(queue_address(out, i64(TX)) + count * 8, mbuf)
+        store64(out + _QUEUED + TX * 8, count + 1)
+    else:
+        leave(out, i64(TX), mbuf)
 
 
 @kernel

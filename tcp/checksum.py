@@ -49,17 +49,25 @@ def fold(total):
     return ((total + ((total << 16 & 0xFFFF0000) | total >> 16)) >> 16) & 0xFFFF
 
 
+@inlined
+def swapped(total):
+    """A partial sum below 2^55 over big-endian words as one over little-endian ones, or the reverse.
+
+    Times 2^8 the bytes of every word change places, because 2^16 is 1 in one's complement (RFC 1071 section 2 B).
+    """
+    return total << 8
+
+
 @kernel
 def pseudo_sum(source_ip, destination_ip, length):
     """The partial sum of the IPv4 pseudo header; addresses as host-order ints, *length* of TCP header and payload in bytes."""
-    total = fold(source_ip + destination_ip + PROTOCOL + length)
-    return (total & 0xFF) << 8 | total >> 8
+    return swapped(source_ip + destination_ip + PROTOCOL + length)
 
 
 @kernel
 def pseudo_sum_at(ip_header, length):
     """The same, with the addresses read from the IPv4 header at *ip_header*."""
-    return load32(ip_header + 12) + load32(ip_header + 16) + ((PROTOCOL + length) >> 8) + (((PROTOCOL + length) & 0xFF) << 8)
+    return load32(ip_header + 12) + load32(ip_header + 16) + swapped(PROTOCOL + length)
 
 
 @kernel
