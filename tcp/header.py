@@ -37,6 +37,11 @@ def parse_options(address, length, seg):
     False when an option has length 0 or 1 or reaches beyond the end; what came before it is kept. Options that are unknown, or
     known and not of their length, are skipped (MUST-6).
     """
+    # The SYN of a small stack, as is ours: an MSS option and nothing else.
+    if length == MSS_LEN and be16(address) == KIND_MSS << 8 | MSS_LEN:
+        seg.mss = be16(address + 2)
+        seg.opts = OPT_MSS
+        return True
     seg.opts = 0
     end = address + length
     while address < end:
