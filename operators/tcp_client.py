@@ -59,8 +59,9 @@ def _allowed(eng, out, now):
         if due > BURST:
             eng.late = max(i64(eng.late), due)
         return min(allowed, due)
-    # Without a schedule a full burst means that there is enough to do: what is in flight stays in the processor's cache.
-    return allowed if i64(record_at(out, CORE).rx_last) < BURST else i64(0)
+    # Without a schedule a full burst means that there is enough to do: what is in flight stays in the processor's cache. A few
+    # connections are always open, whatever else fills the bursts.
+    return allowed if i64(record_at(out, CORE).rx_last) < BURST or peek(counters, OPEN) < BURST else i64(0)
 
 
 @inlined

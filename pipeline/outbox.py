@@ -17,8 +17,11 @@ QUEUE = 2048
 """Packets a verdict queue holds."""
 QUEUES = len(NAMES)
 """A queue for each verdict; those of NEXT and KEEP stay empty."""
-SPARE = 64
-"""Mbufs ready to be taken at the start of every turn; one turn may take as many."""
+REFILL = 64
+"""Mbufs are taken from the pool so many at a time."""
+SPARE = 512
+"""Mbufs ready to be taken at the start of every turn, but for what makes no whole refill, or the pool has not: an initial window for
+every packet of a burst, and more."""
 
 CORE = np.dtype(
     [

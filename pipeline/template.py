@@ -8,7 +8,8 @@ from dpdk_io.mbuf import data, data_len, pkt_len
 from dpdk_io.memory import i64, load64, load_acquire, prefetch, rdtsc, record_at, store64
 from {driver} import alloc_bulk, free_bulk, rx_burst, tx_burst
 from pipeline.outbox import (
-    BURST, CORE, QUEUES, SPARE, depart, has_slow, leave, note_sent, queue_address, queue_count, remove_front, set_queue_count,
+    BURST, CORE, QUEUES, REFILL, SPARE, depart, has_slow, leave, note_sent, queue_address, queue_count, remove_front,
+    set_queue_count,
 )
 from pipeline.verdicts import DROP, NEXT, SLOW, TX
 from {kernels} import (
@@ -38,8 +39,12 @@ def poll(out, until, slow_after, {parameters}):
             return
         core.turns += 1
         spare = i64(core.spare_count)
-        if spare < SPARE:
-            core.spare_count = spare + alloc_bulk(pool, i64(core.spare) + spare * 8, SPARE - spare)
+        while spare <= SPARE - REFILL:
+            fresh = alloc_bulk(pool, i64(core.spare) + spare * 8, i64(REFILL))
+            if fresh == 0:
+                break
+            spare += fresh
+        core.spare_count = spare
         work = i64(0)
 '''
 

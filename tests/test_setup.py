@@ -15,7 +15,10 @@ NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 def make_as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`make` without privileges, in a directory it may not write to, with the Makefile on stdin."""
     command = [*(NOBODY if os.geteuid() == 0 else []), "make", "-s", "-C", "/", "-f", "-", *arguments]
-    return subprocess.run(command, input=MAKEFILE.read_text(), capture_output=True, text=True, check=False, timeout=60)
+    outermost = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return subprocess.run(
+        command, input=MAKEFILE.read_text(), capture_output=True, text=True, check=False, timeout=60, env=outermost
+    )
 
 
 @pytest.mark.parametrize("python", ["", "false"])

@@ -99,10 +99,10 @@ def test_packets_of_its_own_are_sent_before_or_instead() -> None:
 
 
 def test_a_turn_has_so_many_mbufs_and_says_when_they_are_used_up() -> None:
-    bench = Bench([multiply(copies=10), bounce])
+    bench = Bench([multiply(copies=20), bounce])
     bench.run([frame()] * 32, burst=32)
     assert len(bench.sent) == SPARE
-    assert bench.core.counters()["no_mbuf"] == 32 - SPARE // 10
+    assert bench.core.counters()["no_mbuf"] == 32 - SPARE // 20
     bench.run([], turns=1)
     assert free_mbufs(bench) == MBUFS
 
