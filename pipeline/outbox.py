@@ -20,8 +20,8 @@ QUEUES = len(NAMES)
 REFILL = 64
 """Mbufs are taken from the pool so many at a time."""
 SPARE = 512
-"""Mbufs ready to be taken at the start of every turn, but for what makes no whole refill, or the pool has not: an initial window for
-every packet of a burst, and more."""
+"""Mbufs ready to be taken at the start of every turn, but for what makes no whole refill or the pool has not: an initial window
+for every packet of a burst, and more."""
 
 CORE = np.dtype(
     [

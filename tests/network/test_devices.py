@@ -114,9 +114,7 @@ def test_two_processes_over_shared_memory(lab: Lab, tmp_path: Path) -> None:
     serve = ("trafficengine", "--role", "server", "--ip", "10.0.0.1/24", "--listen", "80", "--json")
     compiled_first = run_in(here, *serve, "--device", f"memif:{tmp_path / 'first.sock'},role=server", "--duration", "0.1")
     assert compiled_first.code == 0
-    server = here.start(
-        TE_APPS, *serve, "--device", f"memif:{socket},role=server", "--connections", "50000", "--duration", "60"
-    )
+    server = here.start(TE_APPS, *serve, "--device", f"memif:{socket},role=server", "--connections", "50000", "--duration", "60")
     client = run_in(
         here, "trafficengine", "--device", f"memif:{socket},role=client", "--role", "client", "--ip", "10.0.0.2/24",
         "--target", "10.0.0.1:80", "--connections", 50_000,
