@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.network.command import TE_APPS, Outcome, outcome, run_in, te_apps
-from tests.network.lab import Lab
+from tests.network.lab import Lab, wait_until
 from tests.network.peers import nginx
 from tests.network.test_client import BODY, CLIENT, assert_all_served
 from tests.network.witness import complaints
@@ -115,6 +115,7 @@ def test_two_processes_over_shared_memory(lab: Lab, tmp_path: Path) -> None:
     compiled_first = run_in(here, *serve, "--device", f"memif:{tmp_path / 'first.sock'},role=server", "--duration", "0.1")
     assert compiled_first.code == 0
     server = here.start(TE_APPS, *serve, "--device", f"memif:{socket},role=server", "--connections", "50000", "--duration", "60")
+    wait_until(socket.exists, 60, "the server's socket: a client of net_memif does not try twice")
     client = run_in(
         here, "trafficengine", "--device", f"memif:{socket},role=client", "--role", "client", "--ip", "10.0.0.2/24",
         "--target", "10.0.0.1:80", "--connections", 50_000,

@@ -34,7 +34,7 @@ def hugepage_files(pid: int) -> list[str]:
 def test_a_peer_that_goes_away_times_out(lab: Lab, tmp_path: Path) -> None:
     ours, theirs = lab.cable()
     nginx(theirs, tmp_path)
-    (tmp_path / "run.toml").write_text("engine.timeouts.user = 2000")
+    (tmp_path / "run.toml").write_text("engine.timeouts = { user = 2000, established = 4000, fin_wait_2 = 4000 }")
     limits = ("--connections", 3_000, "--cps", 1_000, "--max-open", 800)
     process = te_apps_in(ours, *CLIENT, tmp_path / "run.toml", "--device", "af_packet:v0", *limits)
     wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 120, "connections")
