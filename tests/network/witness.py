@@ -18,8 +18,8 @@ _SUSPECT = " || ".join(
     )
 )  # fmt: skip
 BAD_FRAMES = f"({_SUSPECT}) && !tcp.checksum.ffff"
-"""tshark filter: checksums that are wrong, malformed or expert-error frames, and all that a clean wire never shows. Linux may write
-the other zero of one's complement (RFC 1624), once in 65,536 segments: tshark remarks on it, and it is right."""
+"""tshark filter: checksums that are wrong, malformed or expert-error frames, and all that a clean wire never shows. Linux may
+write the other zero of one's complement (RFC 1624), once in 65,536 segments: tshark remarks on it, and it is right."""
 
 OF_OUR_MAKING = (
     "TcpInErrs", "TcpInCsumErrors", "TcpEstabResets", "TcpAttemptFails", "TcpRetransSegs", "IpInHdrErrors", "IpInAddrErrors",
