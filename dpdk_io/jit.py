@@ -16,6 +16,8 @@ import numba
 from llvmlite import binding
 from numba import types
 
+from dpdk_io.linking import Part, Whole, made_as
+
 JIT = not numba.config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: kernels are then plain Python, and the twins in `memory` serve them."""
 
@@ -54,7 +56,8 @@ def _compile(fn: Callable[..., Any], *, forceinline: bool) -> Any:
 
     def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
         widened = {name: _widened(kind) for name, kind in kws.items()}
-        template, signature, args, kws = inner.get_call_template(tuple(map(_widened, args)), widened)
+        with made_as(Part):
+            template, signature, args, kws = inner.get_call_template(tuple(map(_widened, args)), widened)
         # What is wanted exists by now; among the others numba would look for a likeness, and warn of records that begin alike.
         template.cases = [case for case in template.cases if case.args == tuple(args)] or template.cases
         return template, signature, args, kws
@@ -71,7 +74,17 @@ def _widened(kind: Any) -> Any:
 
 def entry(fn: Callable[..., Any]) -> Any:
     """Compile *fn*, the entry of a generated file, and keep the machine code on disk."""
-    return numba.njit(cache=True, **_FLAGS)(fn)
+    dispatcher = numba.njit(cache=True, **_FLAGS)(fn)
+    if not JIT:
+        return dispatcher
+    compile_it = dispatcher.compile
+
+    def compile_whole(signature: Any) -> Any:
+        with made_as(Whole):
+            return compile_it(signature)
+
+    dispatcher.compile = compile_whole
+    return dispatcher
 
 
 def load_library(path: str) -> ctypes.CDLL:

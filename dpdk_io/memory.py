@@ -9,6 +9,7 @@ that serves under NUMBA_DISABLE_JIT=1, where `guard` can limit it to the memory 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +23,15 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from dpdk_io.jit import JIT, kernel
+from dpdk_io.reference import WORD, Ref, tagged
 
 _I64 = ir.IntType(64)
 _MASK = (1 << 64) - 1
 _allowed: list[tuple[int, int]] = []
 _exchanging = threading.Lock()
+_FEW = 64
+_HUGE_PAGE = 1 << 21
+_LARGE = 1 << 18
 
 
 @contextmanager
@@ -58,7 +63,9 @@ def _load(bits: int, swap: bool) -> Any:
         address = int(address)
         _check(address, bits // 8)
         value = ctype.from_address(address).value
-        return int.from_bytes(value.to_bytes(bits // 8, "little"), "big") if swap else value
+        if swap:
+            value = int.from_bytes(value.to_bytes(bits // 8, "little", signed=value < 0), "big", signed=bits == 64)
+        return value
 
     def typed(typingctx: Any, address: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -87,7 +94,7 @@ def _store(bits: int, swap: bool) -> Any:
             value = args[1] if bits == 64 else builder.trunc(args[1], word)
             if swap:
                 value = builder.bswap(value)
-            builder.store(value, builder.inttoptr(args[0], word.as_pointer()), align=1)
+            tagged(builder, builder.store(value, builder.inttoptr(args[0], word.as_pointer()), align=1), WORD)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64), code
@@ -101,6 +108,7 @@ load32 = _load(32, False)
 load64 = _load(64, False)
 be16 = _load(16, True)
 be32 = _load(32, True)
+be64 = _load(64, True)
 store8 = _store(8, False)
 store16 = _store(16, False)
 store32 = _store(32, False)
@@ -121,8 +129,8 @@ def _copy(target: int, source: int, size: int) -> None:
 
 
 @_twin_of(_copy)
-def copy(typingctx, target, source, size):
-    """Copy *size* bytes between regions that do not overlap."""
+def copy_many(typingctx, target, source, size):
+    """Copy *size* bytes between regions that do not overlap, by a function of the C library."""
 
     def code(context, builder, signature, args):
         pointer = ir.IntType(8).as_pointer()
@@ -130,6 +138,29 @@ def copy(typingctx, target, source, size):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), code
+
+
+@kernel
+def copy(target, source, size):
+    """Copy *size* bytes between regions that do not overlap. Few are copied here: a call would cost more."""
+    if size > _FEW:
+        copy_many(target, source, size)
+        return
+    end = target + (size & ~7)
+    while target < end:
+        store64(target, load64(source))
+        target += 8
+        source += 8
+    if size & 4:
+        store32(target, load32(source))
+        target += 4
+        source += 4
+    if size & 2:
+        store16(target, load16(source))
+        target += 2
+        source += 2
+    if size & 1:
+        store8(target, load8(source))
 
 
 @_twin_of(lambda address: None)
@@ -196,6 +227,22 @@ def _load_acquire(address: int) -> int:
     return ctypes.c_int64.from_address(int(address)).value
 
 
+@_twin_of(lambda a, b: (int(a) & _MASK) // int(b))
+def div64(typingctx, a, b):
+    """The quotient of two unsigned words; by a constant it is a multiplication."""
+    return types.int64(types.int64, types.int64), lambda context, builder, signature, args: builder.udiv(*args)
+
+
+@_twin_of(lambda a: int(a).bit_length())
+def bit_length(typingctx, a):
+    """The bits of *a*, not negative, without the zeros in front."""
+
+    def code(context, builder, signature, args):
+        return builder.sub(ir.Constant(_I64, 64), builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0)))
+
+    return types.int64(types.int64), code
+
+
 @_twin_of(_load_acquire)
 def load_acquire(typingctx, address):
     """The 64-bit word at *address* (8-byte aligned), read before anything that follows in the program."""
@@ -248,23 +295,49 @@ def _record_at(address: int, dtype: np.dtype) -> Any:
 @_twin_of(_record_at)
 def record_at(typingctx, address, dtype):
     """The record of *dtype* (a module constant) at *address*, by reference: `record_at(a, CONN).snd_una = x` writes memory."""
-    record = dtype.dtype
+    reference = Ref(dtype.dtype)
 
     def code(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(record))
+        return builder.inttoptr(args[0], context.get_value_type(reference))
 
-    return record(types.int64, dtype), code
+    return reference(types.int64, dtype), code
 
 
-@kernel
-def i64(value):
+@_twin_of(lambda records, index: records[int(index)])
+def row(typingctx, records, index):
+    """Record *index* of an array of records, by reference. The caller knows that it is there."""
+    reference = Ref(records.dtype)
+
+    def code(context, builder, signature, args):
+        array = cgutils.create_struct_proxy(records)(context, builder, value=args[0])
+        start = builder.ptrtoint(array.data, _I64)
+        address = builder.add(start, builder.mul(args[1], ir.Constant(_I64, records.dtype.size)))
+        return builder.inttoptr(address, context.get_value_type(reference))
+
+    return reference(records, types.int64), code
+
+
+@_twin_of(int)
+def i64(typingctx, value):
     """*value* as an int64 (a Python int when JIT is off), so that arithmetic on record fields neither wraps nor warns."""
-    return np.int64(value) if JIT else int(value)
+
+    def code(context, builder, signature, args):
+        return context.cast(builder, args[0], signature.args[0], types.int64)
+
+    return types.int64(value), code
 
 
 def aligned(count: int, dtype: Any, alignment: int = 64) -> np.recarray:
-    """A zeroed record array of *count* elements that starts at a multiple of *alignment* bytes."""
+    """A zeroed record array of *count* elements that starts at a multiple of *alignment* bytes; a large one in huge pages of its
+    own, where the kernel has any: looked up all over, it would use up the processor's page tables."""
     dtype = np.dtype(dtype)
-    raw = np.zeros(count * dtype.itemsize + alignment, np.uint8)
+    size = count * dtype.itemsize
+    if size >= _LARGE:
+        alignment = _HUGE_PAGE
+        pages = mmap.mmap(-1, size + alignment, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        pages.madvise(mmap.MADV_HUGEPAGE)
+        raw = np.frombuffer(pages, np.uint8)
+    else:
+        raw = np.zeros(size + alignment, np.uint8)
     start = -raw.ctypes.data % alignment
-    return raw[start : start + count * dtype.itemsize].view(dtype).view(np.recarray)
+    return raw[start : start + size].view(dtype).view(np.recarray)

@@ -13,7 +13,7 @@ from dpdk_io import requirements
 from dpdk_io.errors import UsageError
 from dpdk_io.idle import sched_yield
 from dpdk_io.jit import kernel
-from dpdk_io.memory import aligned, copy, exchange, load64, store64, store_release
+from dpdk_io.memory import aligned, copy_many, exchange, load64, store64, store_release
 
 STRIDE = 37 * 64
 """Bytes from one mbuf to the next: header, headroom and data room, and one line more. The odd number of cache lines makes the
@@ -79,7 +79,7 @@ def _refill(cache, count, n):
     _lock(shared)
     free = load64(shared + _FREE)
     take = min(free, n - count + load64(cache + _KEEP))
-    copy(cache + _SLOTS + (count << 3), shared + _STACK + ((free - take) << 3), take << 3)
+    copy_many(cache + _SLOTS + (count << 3), shared + _STACK + ((free - take) << 3), take << 3)
     store64(shared + _FREE, free - take)
     store_release(shared + _LOCK, 0)
     store64(cache + _COUNT, count + take)
@@ -92,7 +92,7 @@ def _flush(cache, count, keep):
     shared = load64(cache + _SHARED)
     _lock(shared)
     free = load64(shared + _FREE)
-    copy(shared + _STACK + (free << 3), cache + _SLOTS + (keep << 3), (count - keep) << 3)
+    copy_many(shared + _STACK + (free << 3), cache + _SLOTS + (keep << 3), (count - keep) << 3)
     store64(shared + _FREE, free + count - keep)
     store_release(shared + _LOCK, 0)
     store64(cache + _COUNT, keep)

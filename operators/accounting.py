@@ -6,18 +6,14 @@ from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, record_at, store64
 from operators.engine import (
     APP_ACTIVE,
-    APP_ESTABLISHED,
-    APP_FIN_ACKED,
     APP_FIN_SEEN,
     APP_FINISHED,
-    APP_HANDSHAKE_ACKED,
     APP_MISMATCH,
     ATTEMPTED,
     BYTES_RECEIVED,
     BYTES_SENT,
     CAUSE_UNKNOWN,
     COMPLETED,
-    ESTABLISHED_COUNT,
     EXPECTED,
     FAILED,
     MAX_OPEN,
@@ -25,46 +21,18 @@ from operators.engine import (
     OPEN,
     RECORD,
     RECORDS_LOST,
-    RECV_ACK,
-    RECV_ACK4FIN,
-    RECV_FIN,
-    RECV_FIN_PSSV,
-    RECV_PAYLOAD,
-    RECV_RST,
-    RECV_SYN_ACK,
-    RECV_SYN_ACK2,
-    RETRANSMISSIONS,
-    SENT_ACK,
-    SENT_ACK4FIN,
     SENT_FIN,
     SENT_FIN_PSSV,
-    SENT_PAYLOAD,
     SENT_RST,
-    SENT_SYN,
-    SENT_SYN_ACK,
-    SENT_SYN_ACK2,
-    UNEXPECTED,
     bump,
+    history_at,
     peek,
 )  # fmt: skip
+from operators.tally import tally_received, tally_sent
 from pipeline.histogram import bucket
-from tcp.connection import CLIENT, CLOSE_WAIT
-from tcp.events import (
-    EV_CHALLENGE,
-    EV_DATA,
-    EV_DUPLICATE,
-    EV_ESTABLISHED,
-    EV_FIN,
-    EV_FIN_ACKED,
-    EV_OUT_OF_ORDER,
-    EV_RESET,
-    EV_RST_DUE,
-    EV_UNACCEPTABLE,
-)  # fmt: skip
-from tcp.segment import ACK, FIN, RST, SYN
-
-_ODD = EV_UNACCEPTABLE | EV_DUPLICATE | EV_OUT_OF_ORDER | EV_CHALLENGE | EV_RST_DUE | EV_RESET
-_MEANT = EV_ESTABLISHED | EV_FIN_ACKED | EV_FIN | EV_DATA
+from tcp.connection import CLIENT
+from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN
+from tcp.segment import FIN
 
 
 @kernel
@@ -76,34 +44,14 @@ def role_counters(eng, conn):
 @inlined
 def count_received(eng, counters, conn, app, events, seg, now):
     """Count what the segment *seg* was, by the *events* that `receive` made of it."""
-    if events & EV_ESTABLISHED:
-        _count_established(eng, counters, conn, app, now)
+    tally_received(counters, i64(conn.state), events, i64(seg.tcp_flags))
     if events & EV_DATA:
-        bump(counters, RECV_PAYLOAD, 1)
         bump(counters, BYTES_RECEIVED, i64(seg.accepted))
         app.received_payloads += 1
-    if events & EV_FIN_ACKED:
-        bump(counters, RECV_ACK4FIN, 1)
     if events & EV_FIN:
         app.app_bits = i64(app.app_bits) | APP_FIN_SEEN
-        bump(counters, RECV_FIN if i64(conn.state) == CLOSE_WAIT else RECV_FIN_PSSV, 1)
-    if i64(seg.tcp_flags) & RST:
-        bump(counters, RECV_RST, 1)
-    elif events & _ODD:
-        bump(counters, UNEXPECTED, 1)
-    elif not events & _MEANT:
-        bump(counters, RECV_ACK, 1)
-
-
-@kernel
-def _count_established(eng, counters, conn, app, now):
-    bump(counters, ESTABLISHED_COUNT, 1)
-    app.app_bits = i64(app.app_bits) | APP_ESTABLISHED
-    if i64(conn.bits) & CLIENT:
-        bump(counters, RECV_SYN_ACK, 1)
+    if events & EV_ESTABLISHED and i64(conn.bits) & CLIENT:
         _observe(i64(eng.connect_histogram), i64(app.due), now, eng)
-    else:
-        bump(counters, RECV_SYN_ACK2, 1)
 
 
 @kernel
@@ -115,52 +63,24 @@ def _observe(histogram, start, now, eng):
 
 
 @inlined
-def count_sent(counters, conn, app, seg):
-    """Count the segment *seg* that is about to leave."""
-    flags = i64(seg.tcp_flags)
-    if flags & SYN:
-        bump(counters, RETRANSMISSIONS if seg.rexmit else SENT_SYN_ACK if flags & ACK else SENT_SYN, 1)
-        return
-    meant = _count_acks(counters, conn, app)
-    if seg.rexmit:
-        _count_repeated(counters, app, seg)
-        return
-    length = i64(seg.payload_len)
+def count_sent(counters, app, flags, length):
+    """Count a segment that is about to leave for the first time."""
     if length:
-        bump(counters, SENT_PAYLOAD, 1)
         bump(counters, BYTES_SENT, length)
         app.sent_payloads += 1
-    if flags & FIN:
-        _count_fin(counters, app)
-    elif not length and not meant:
-        bump(counters, SENT_ACK, 1)
+    app.app_bits = tally_sent(counters, i64(app.app_bits), flags, length, i64(0))
 
 
 @kernel
-def _count_repeated(counters, app, seg):
-    """What is sent again may have bytes behind it, or a FIN, that were never sent before: they count."""
-    bump(counters, RETRANSMISSIONS, 1)
+def count_repeated(counters, app, seg):
+    """Count a segment part of which was sent before. What is new in it, bytes or a FIN, counts."""
+    flags = i64(seg.tcp_flags)
+    app.app_bits = tally_sent(counters, i64(app.app_bits), flags, i64(0), i64(1))
     fresh = i64(seg.payload_len) - i64(seg.repeated)
     if fresh > 0:
         bump(counters, BYTES_SENT, fresh)
-    if i64(seg.tcp_flags) & FIN and fresh >= 0:
+    if flags & FIN and fresh >= 0:
         _count_fin(counters, app)
-
-
-@kernel
-def _count_acks(counters, conn, app):
-    """The ACKs that are milestones: of the SYN-ACK and of the FIN. True when this segment carries one for the first time."""
-    bits = i64(app.app_bits)
-    if not bits & APP_HANDSHAKE_ACKED:
-        app.app_bits = bits | APP_HANDSHAKE_ACKED
-        if i64(conn.bits) & CLIENT:
-            bump(counters, SENT_SYN_ACK2, 1)
-            return True
-    if bits & APP_FIN_SEEN and not bits & APP_FIN_ACKED:
-        app.app_bits = i64(app.app_bits) | APP_FIN_ACKED
-        bump(counters, SENT_ACK4FIN, 1)
-        return True
-    return False
 
 
 @kernel
@@ -185,7 +105,7 @@ def count_opened(counters):
 
 
 @kernel
-def count_finished(eng, counters, conn, app, cause, failed, now):
+def count_finished(eng, counters, conn, app, slot, cause, failed, now):
     """A connection is over, but for TIME_WAIT; counted once."""
     bits = i64(app.app_bits)
     if bits & APP_FINISHED:
@@ -204,7 +124,7 @@ def count_finished(eng, counters, conn, app, cause, failed, now):
             _observe(i64(eng.lifetime_histogram), i64(app.due), now, eng)
         _count_response(eng, counters, app, failed)
     if i64(eng.records):
-        _write_record(eng, counters, conn, app, cause)
+        _write_record(eng, counters, conn, app, slot, cause)
 
 
 @kernel
@@ -218,31 +138,33 @@ def _count_response(eng, counters, app, failed):
 
 
 @kernel
-def note_state(eng, conn, app, now):
-    """Add the connection's state to its record when it has changed."""
+def note_state(eng, conn, app, slot, now):
+    """Add the connection's state to its history when it has changed."""
+    history = history_at(eng, slot)
     n = i64(app.n_states)
     state = i64(conn.state)
     if n == 0:
-        app.first_at = now
-    elif i64(app.states[n - 1]) == state:
+        history.first_at = now
+    elif i64(history.states[n - 1]) == state:
         return
     if n < 7:
-        app.states[n] = state
+        history.states[n] = state
         if n > 0:
-            app.deltas[n - 1] = min(i64((now - i64(app.first_at)) * eng.us_per_cycle), 0xFFFFFFFF)
+            history.deltas[n - 1] = min(i64((now - i64(history.first_at)) * eng.us_per_cycle), 0xFFFFFFFF)
         app.n_states = n + 1
 
 
 @kernel
-def _write_record(eng, counters, conn, app, cause):
+def _write_record(eng, counters, conn, app, slot, cause):
     """Append to the ring that Python empties; a full ring loses the record, counted."""
     head = i64(eng.record_head)
     if head - i64(eng.record_tail) > i64(eng.record_mask):
         bump(counters, RECORDS_LOST, 1)
         return
     client = i64(conn.bits) & CLIENT
+    history = history_at(eng, slot)
     record = record_at(i64(eng.records) + (head & i64(eng.record_mask)) * 64, RECORD)
-    record.start_us = i64((i64(app.first_at) - i64(eng.begun)) * eng.us_per_cycle)
+    record.start_us = i64((i64(history.first_at) - i64(eng.begun)) * eng.us_per_cycle)
     record.uid = i64(app.uid)
     record.client_ip = i64(conn.local_ip if client else conn.peer_ip)
     record.server_ip = i64(conn.peer_ip if client else conn.local_ip)
@@ -254,9 +176,9 @@ def _write_record(eng, counters, conn, app, cause):
     n = i64(app.n_states)
     record.n_states = n
     for i in range(8):
-        record.states[i] = i64(app.states[i]) if i < n else 0
+        record.states[i] = i64(history.states[i]) if i < n else 0
     for i in range(6):
-        record.deltas[i] = i64(app.deltas[i]) if i < n - 1 else 0
+        record.deltas[i] = i64(history.deltas[i]) if i < n - 1 else 0
     record.sent_payloads = min(i64(app.sent_payloads), 0xFFFF)
     record.received_payloads = min(i64(app.received_payloads), 0xFFFF)
     eng.record_head = head + 1

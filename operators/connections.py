@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.mbuf import data
 from dpdk_io.memory import i64, load64, record_at, store64
-from operators.accounting import count_finished, count_reset_sent, count_sent, note_state, role_counters
+from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
 from operators.engine import (
     APP_ACTIVE,
     APP_PORT_RETURNED,
@@ -19,15 +19,17 @@ from operators.engine import (
     conn_at,
     prefetch_connection,
 )  # fmt: skip
-from operators.frames import header_length, write_headers
+from operators.frames import PAYLOAD, header_length, write_frame, write_headers
 from operators.workload import write_payload
-from pipeline import send, take
-from tcp.connection import CLIENT, CLOSED, TIME_WAIT
+from pipeline import DROP, KEEP, TX, send, take
+from tcp.connection import ACK_ALONE, CLIENT, CLOSED, TIME_WAIT
 from tcp.events import EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
+from tcp.expected import REFUSED, next_expected
 from tcp.index import INDEX, remove
+from tcp.limits import LIMITS
 from tcp.ports import PORTS, give_port
 from tcp.reset import reset_of
-from tcp.segment import SEGMENT
+from tcp.segment import SEGMENT, SYN
 from tcp.seq import distance
 from tcp.slots import SLOTS, give_slot
 from tcp.transmit import next_segment, pending
@@ -41,39 +43,87 @@ def limits_of(eng, conn):
 
 
 @kernel
-def act(eng, out, conn, cold, app, slot, limits, events, now):
+def act(eng, out, conn, cold, app, slot, events, now):
     """Send what *conn* has to send, and `settle` it: where no packet came that asks for an answer."""
-    transmit(eng, out, conn, cold, app, slot, limits, i64(0), now)
+    transmit(eng, out, conn, cold, app, slot, i64(0), now)
     settle(eng, out, conn, cold, app, slot, events, now)
 
 
 @inlined
-def transmit(eng, out, conn, cold, app, slot, limits, mbuf, now):
+def answer(eng, out, conn, cold, app, slot, mbuf, now):
+    """Send what *conn* has to send, the first segment in *mbuf*, whose verdict it returns: TX, KEEP or DROP."""
+    if i64(conn.bits) & ACK_ALONE:
+        return i64(KEEP) if transmit(eng, out, conn, cold, app, slot, mbuf, now) else i64(DROP)
+    seq = i64(conn.snd_nxt)
+    word = next_expected(conn, i64(eng.now_us))
+    if word == REFUSED:
+        return i64(KEEP) if transmit(eng, out, conn, cold, app, slot, mbuf, now) else i64(DROP)
+    if word:
+        _write_expected(eng, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
+    if i64(eng.records):
+        note_state(eng, conn, app, slot, now)
+    return i64(TX) if word else i64(DROP)
+
+
+@kernel
+def transmit(eng, out, conn, cold, app, slot, mbuf, now):
     """Send all that *conn* has to send now; the first segment goes into *mbuf* (0: none). True when *mbuf* was used.
 
     A segment for which there is no mbuf is lost (counted as no_mbuf): its retransmission brings it.
     """
-    seg = record_at(i64(eng.scratch), SEGMENT)
-    counters = role_counters(eng, conn)
-    used = False
-    while pending(conn) and next_segment(conn, cold, seg, limits, i64(eng.now_us)):
+    given = mbuf
+    while True:
+        seq = i64(conn.snd_nxt)
+        word = next_expected(conn, i64(eng.now_us))
+        if word == 0 or (word == REFUSED and not _next_unusual(eng, conn, cold)):
+            break
         if mbuf == 0:
             mbuf = take(out)
             if mbuf == 0:
                 break
+        if word != REFUSED:
+            _write_expected(eng, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
         else:
-            used = True
-        length = i64(seg.payload_len)
-        if length:
-            offset = distance(i64(seg.seq), i64(conn.iss)) - 1
-            write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg), offset, length)
-        _headers(eng, mbuf, seg, conn, app)
-        count_sent(counters, conn, app, seg)
+            _write_unusual(eng, conn, app, slot, mbuf)
         send(out, mbuf)
         mbuf = i64(0)
     if i64(eng.records):
-        note_state(eng, conn, app, now)
-    return used
+        note_state(eng, conn, app, slot, now)
+    return given != 0 and mbuf == 0
+
+
+@inlined
+def _write_expected(eng, conn, app, slot, mbuf, seq, flags, length):
+    """Make of *mbuf* a segment that is sent for the first time."""
+    if length:
+        write_payload(eng, conn, app, slot, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
+    mss = i64(record_at(limits_of(eng, conn), LIMITS).mss) if flags & SYN else i64(0)
+    ack, wnd = i64(conn.rcv_nxt), i64(conn.rcv_wnd)
+    ips, ports = (i64(conn.local_ip), i64(conn.peer_ip)), (i64(conn.local_port), i64(conn.peer_port))
+    write_frame(mbuf, flags, seq, ack, wnd, mss, length, i64(eng.mac), i64(app.peer_mac), ips[0], ports[0], ips[1], ports[1])
+    count_sent(role_counters(eng, conn), app, flags, length)
+
+
+@kernel
+def _next_unusual(eng, conn, cold):
+    """`next_segment` into the scratch segment."""
+    seg, limits = record_at(i64(eng.scratch), SEGMENT), record_at(limits_of(eng, conn), LIMITS)
+    return pending(conn) and next_segment(conn, cold, seg, limits, i64(eng.now_us))
+
+
+@kernel
+def _write_unusual(eng, conn, app, slot, mbuf):
+    """Make of *mbuf* the scratch segment."""
+    seg, counters = record_at(i64(eng.scratch), SEGMENT), role_counters(eng, conn)
+    length = i64(seg.payload_len)
+    if length:
+        offset = distance(i64(seg.seq), i64(conn.iss)) - 1
+        write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg), offset, length)
+    _headers(eng, mbuf, seg, conn, app)
+    if i64(seg.rexmit):
+        count_repeated(counters, app, seg)
+    else:
+        count_sent(counters, app, i64(seg.tcp_flags), length)
 
 
 @inlined
@@ -106,13 +156,13 @@ def _conclude(eng, out, conn, cold, app, slot, events, now):
     """Both sides have closed, or one has given up."""
     if events & EV_TIMEOUT and events & EV_RST_DUE:
         _send_reset(eng, out, conn, cold, app)
-    _finish(eng, conn, app, events, now)
+    _finish(eng, conn, app, slot, events, now)
     if events & EV_TIME_WAIT:
         _enter_time_wait(eng, slot, app)
 
 
 @kernel
-def _finish(eng, conn, app, events, now):
+def _finish(eng, conn, app, slot, events, now):
     """Completed, unless it was reset or given up."""
     if events & EV_TIMEOUT:
         cause, failed = i64(CAUSE_TIMEOUT), True
@@ -120,7 +170,7 @@ def _finish(eng, conn, app, events, now):
         cause, failed = i64(CAUSE_PASSIVE_RST), True
     else:
         cause, failed = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE), False
-    count_finished(eng, role_counters(eng, conn), conn, app, cause, failed, now)
+    count_finished(eng, role_counters(eng, conn), conn, app, slot, cause, failed, now)
 
 
 @kernel

@@ -30,6 +30,11 @@ ROLE_COUNTERS = (
     EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST,
 ) = range(len(ROLE_COUNTERS))  # fmt: skip
 
+RECEIVED_TABLE, RECEIVED_KINDS = 64, 128
+SENT_TABLE, SENT_KINDS = RECEIVED_TABLE + RECEIVED_KINDS, 256
+ROLE_WORDS = SENT_TABLE + SENT_KINDS
+"""int64 words of a role's counters: the named ones and the two tables of `tally`. Named ones that the tables stand for are 0."""
+
 APP_HANDSHAKE_ACKED = 1 << 0
 APP_FIN_SEEN = 1 << 1
 APP_FIN_ACKED = 1 << 2
@@ -40,34 +45,35 @@ APP_ACTIVE = 1 << 4
 APP_HTTP = 1 << 5
 APP_HEAD = 1 << 6
 APP_MISMATCH = 1 << 7
-APP_ESTABLISHED = 1 << 8
-APP_PORT_RETURNED = 1 << 10
+APP_PORT_RETURNED = 1 << 8
 APP_DECIDED = 1 << 9
 """The server has looked at the first bytes and knows what to answer with."""
 
 APP = np.dtype(
-    {
-        "names": [
-            "due", "hash", "peer_mac", "uid", "sent_messages", "received_messages", "pending", "reply", "matched", "app_bits",
-            "terminator", "n_states", "local_index", "sent_payloads", "received_payloads", "first_at", "states", "deltas",
-            "generation",
-        ],
-        "formats": [
-            "i8", "i8", "i8", "u4", "u4", "u4", "u4", "u4", "u2", "u4",
-            "u1", "u1", "u2", "u4", "u4", "i8", ("u1", (8,)), ("u4", (6,)),
-            "u2",
-        ],
-        "offsets": [0, 8, 16, 24, 28, 32, 36, 40, 44, 48, 52, 53, 54, 56, 60, 64, 72, 80, 46],
-        "itemsize": 128,
-    }
-)  # fmt: skip
-"""The application's side of a connection; the second half is written only when records are kept.
+    [
+        ("due", "i8"),  # cycles
+        ("hash", "i8"),  # of the 4-tuple
+        ("peer_mac", "i8"),  # its six bytes as they lie in memory
+        ("uid", "u4"),
+        ("sent_messages", "u4"),
+        ("received_messages", "u4"),
+        ("pending", "u4"),  # bytes of the message that is arriving
+        ("reply", "u4"),  # bytes of a response
+        ("matched", "u2"),  # bytes of the expected response seen
+        ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
+        ("app_bits", "u4"),
+        ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
+        ("n_states", "u1"),  # of its HISTORY
+        ("local_index", "u2"),
+        ("sent_payloads", "u4"),
+        ("received_payloads", "u4"),
+    ]
+)
+"""The application's side of a connection."""
 
-due, first_at: cycles; hash: of the 4-tuple; peer_mac: its six bytes as they lie in memory; pending: bytes of the message that is
-arriving; reply: bytes of a response; matched: bytes of the expected response seen; terminator: how much of an HTTP request's
-blank line was seen; generation: which stay in TIME_WAIT this slot is in; states, deltas: the states entered, and the microseconds
-from the first to each of the others.
-"""
+HISTORY = np.dtype([("first_at", "i8"), ("states", "u1", (8,)), ("deltas", "u4", (6,)), ("spare", "i8", (3,))])
+"""Of a connection whose record is kept: the states entered, and the microseconds from the first, at `first_at` (cycles), to each
+of the others."""
 
 RECORD = np.dtype(
     [
@@ -96,14 +102,16 @@ ENGINE = np.dtype(
         (name, "i8")
         for name in (
             "epoch", "begun", "ends", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
-            "conns", "colds", "apps", "index", "slots", "wheel", "ports", "client_limits", "server_limits", "scratch", "seg2",
+            "conns", "colds", "apps", "histories", "index", "slots", "wheel", "ports",
+            "client_limits", "server_limits", "scratch",
             "client", "server", "connect_histogram", "lifetime_histogram",
             "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering",
             "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
-            "is_client", "wanted", "max_open", "started", "burst_open", "paused", "late", "shortfall_cycles",
-            "isn_key0", "isn_key1", "hash_seed",
-            "request", "request_len", "request_sum", "own_payload", "expect", "expect_len", "response_kind", "response",
-            "response_len", "response_head_len", "echo", "echo_mask", "fin_by_client", "fin_by_server", "message_len",
+            "is_client", "wanted", "max_open", "started", "paused",
+            "isn_key0", "isn_key1",
+            "request", "own_payload", "expect", "expect_len", "response_kind", "response",
+            "response_len", "response_head_len", "echo", "echo_mask", "echo_stride",
+            "fin_by_client", "fin_by_server", "message_len",
             "tw_ring", "tw_mask", "tw_head", "tw_tail", "tw_limit",
             "records", "record_mask", "record_head", "record_tail", "closing",
         )
@@ -133,17 +141,23 @@ def cold_at(eng, slot):
 @kernel
 def app_at(eng, slot):
     """Its application side."""
-    return record_at(i64(eng.apps) + slot * 128, APP)
+    return record_at(i64(eng.apps) + slot * 64, APP)
+
+
+@kernel
+def history_at(eng, slot):
+    """Its states so far; only while records are kept."""
+    return record_at(i64(eng.histories) + slot * 64, HISTORY)
 
 
 @kernel
 def prefetch_connection(eng, slot):
     """Ask for the two cache lines that every segment of a connection touches."""
     prefetch(i64(eng.conns) + slot * 64)
-    prefetch(i64(eng.apps) + slot * 128)
+    prefetch(i64(eng.apps) + slot * 64)
 
 
-assert (CONN.itemsize, COLD.itemsize, APP.itemsize) == (64, 128, 128)
+assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 128, 64, 64)
 
 
 @kernel
@@ -158,10 +172,10 @@ def peek(counters, k):
     return load64(counters + k * 8)
 
 
-@kernel
+@inlined
 def is_local(eng, ip):
     """Is *ip* an address of this core's?"""
-    return _holds(i64(eng.local), i64(eng.n_local), ip)
+    return ip == i64(eng.first_local) or _holds(i64(eng.local), i64(eng.n_local), ip)
 
 
 @kernel
@@ -170,17 +184,10 @@ def is_listening(eng, port):
     return _holds(i64(eng.listen), i64(eng.n_listen), port)
 
 
-@inlined
-def _holds(words, n, wanted):
-    """Is *wanted* among the *n* 64-bit words? Mostly it is the first."""
-    if n > 0 and load64(words) == wanted:
-        return True
-    return n > 1 and _holds_later(words, n, wanted)
-
-
 @kernel
-def _holds_later(words, n, wanted):
-    for i in range(1, n):
+def _holds(words, n, wanted):
+    """Is *wanted* among the *n* 64-bit words?"""
+    for i in range(n):
         if load64(words + i * 8) == wanted:
             return True
     return False

@@ -12,6 +12,8 @@ from tcp.segment import OPT_MSS
 
 _IP = ETH_HEADER
 _TCP = ETH_HEADER + IP_HEADER
+PAYLOAD = _TCP + HEADER_LEN
+"""Where the payload of a segment without options stands in the frame."""
 _TTL_PROTO = 64 << 24 | PROTO_TCP << 16
 _DONT_FRAGMENT = 0x4000
 _MSS_OPTION = 0x02040000
@@ -31,12 +33,22 @@ def header_length(seg):
     return i64(_TCP + HEADER_LEN) + (MSS_LEN if i64(seg.opts) & OPT_MSS else 0)
 
 
-@inlined
+@kernel
 def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
-    """Write the headers of *seg* into *mbuf*, whose payload stands already at `header_length(seg)`; sets the frame's length."""
+    """`write_frame` for the segment *seg*, whose payload stands already at `header_length(seg)`."""
+    mss = i64(seg.mss) if i64(seg.opts) & OPT_MSS else i64(0)
+    flags, seq, ack, wnd, length = i64(seg.tcp_flags), i64(seg.seq), i64(seg.ack), i64(seg.wnd), i64(seg.payload_len)
+    write_frame(mbuf, flags, seq, ack, wnd, mss, length, mac, peer_mac, local_ip, local_port, peer_ip, peer_port)
+
+
+@inlined
+def write_frame(mbuf, flags, seq, ack, wnd, mss, payload_len, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+    """Write the headers before *payload_len* bytes, which stand in *mbuf* already, and set the frame's length.
+
+    *mss*: the value of an MSS option, 0 for none. MACs: six bytes as they lie in memory.
+    """
     pkt = data(mbuf)
-    payload_len = i64(seg.payload_len)
-    options = i64(MSS_LEN) if i64(seg.opts) & OPT_MSS else i64(0)
+    options = i64(MSS_LEN) if mss else i64(0)
     total = IP_HEADER + HEADER_LEN + options + payload_len
     store64(pkt, peer_mac | mac << 48)
     store32(pkt + 8, mac >> 16)
@@ -45,17 +57,16 @@ def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_
     total_sum = local_ip + peer_ip + PROTO_TCP + total - IP_HEADER
     if payload_len:
         total_sum += swapped(fold(ones_sum(pkt + _TCP + HEADER_LEN + options, payload_len, i64(0))))
-    _write_tcp(pkt + _TCP, seg, local_port << 16 | peer_port, options, total_sum)
+    _write_tcp(pkt + _TCP, flags, seq, ack, wnd, mss, options, local_port << 16 | peer_port, total_sum)
     frame = ETH_HEADER + total
     if frame < MIN_FRAME:
         store32(pkt + frame, i64(0))
-        if frame < MIN_FRAME - 4:
-            store16(pkt + MIN_FRAME - 2, i64(0))
+        store16(pkt + MIN_FRAME - 2, i64(0))
         frame = i64(MIN_FRAME)
     set_length(mbuf, frame)
 
 
-@kernel
+@inlined
 def _write_ipv4(ip, total, local_ip, peer_ip):
     """Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1)."""
     first = 0x45000000 | total
@@ -66,19 +77,17 @@ def _write_ipv4(ip, total, local_ip, peer_ip):
     put_be32(ip + 16, peer_ip)
 
 
-@kernel
-def _write_tcp(tcp, seg, ports, options, start):
+@inlined
+def _write_tcp(tcp, flags, seq, ack, wnd, mss, options, ports, start):
     """*start*: the sum over pseudo-header and payload."""
-    seq, ack = i64(seg.seq), i64(seg.ack)
-    control = (HEADER_LEN + options) << 26 | i64(seg.tcp_flags) << 16 | i64(seg.wnd)
+    control = (HEADER_LEN + options) << 26 | flags << 16 | wnd
     put_be32(tcp, ports)
     put_be32(tcp + 4, seq)
     put_be32(tcp + 8, ack)
     put_be32(tcp + 12, control)
     total = start + ports + seq + ack + control
     if options:
-        mss = _MSS_OPTION | i64(seg.mss)
-        put_be32(tcp + HEADER_LEN, mss)
-        total += mss
+        put_be32(tcp + HEADER_LEN, _MSS_OPTION | mss)
+        total += _MSS_OPTION | mss
     put_be16(tcp + 16, fold(total) ^ 0xFFFF)
     put_be16(tcp + 18, i64(0))

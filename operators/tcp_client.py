@@ -55,10 +55,7 @@ def _allowed(eng, out, now):
     if i64(eng.wanted) >= 0:
         allowed = min(allowed, i64(eng.wanted) - i64(eng.started))
     if eng.per_cycle > 0.0:
-        due = i64((now - i64(eng.begun)) * eng.per_cycle) - i64(eng.started)
-        if due > BURST:
-            eng.late = max(i64(eng.late), due)
-        return min(allowed, due)
+        return min(allowed, i64((now - i64(eng.begun)) * eng.per_cycle) - i64(eng.started))
     # Without a schedule a full burst means that there is enough to do: what is in flight stays in the processor's cache. A few
     # connections are always open, whatever else fills the bursts.
     return allowed if i64(record_at(out, CORE).rx_last) < BURST or peek(counters, OPEN) < BURST else i64(0)
@@ -159,7 +156,7 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     started = i64(eng.intervals) + i64(eng.interval) * 16
     store64(started, load64(started) + 1)
     count_opened(i64(eng.client))
-    act(eng, out, conn, cold, app, slot, limits, i64(0), now)
+    act(eng, out, conn, cold, app, slot, i64(0), now)
 
 
 @kernel

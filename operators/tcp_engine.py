@@ -13,13 +13,15 @@ from dpdk_io.memory import aligned
 from operators.engine import (
     APP,
     ENGINE,
+    HISTORY,
     RECORD,
     RESPONSE_AUTO,
     RESPONSE_ECHO,
     RESPONSE_FIXED,
-    ROLE_COUNTERS,
+    ROLE_WORDS,
     TARGET,
 )  # fmt: skip
+from operators.tally import named
 from pipeline.histogram import BUCKETS
 from tcp.connection import COLD, CONN
 from tcp.index import new_index
@@ -92,8 +94,8 @@ class TcpEngine:
         self._engine = aligned(1, ENGINE)
         self.record = self._engine[0]
         self.address: int = self._engine.ctypes.data
-        self.client = self._array("client", len(ROLE_COUNTERS), "i8")
-        self.server = self._array("server", len(ROLE_COUNTERS), "i8")
+        self.client = self._array("client", ROLE_WORDS, "i8")
+        self.server = self._array("server", ROLE_WORDS, "i8")
         self.connect_histogram = self._array("connect_histogram", BUCKETS, "i8")
         self.lifetime_histogram = self._array("lifetime_histogram", BUCKETS, "i8")
         self.intervals = self._array("intervals", _INTERVALS * 2, "i8").reshape(-1, 2)
@@ -123,6 +125,7 @@ class TcpEngine:
         self._array("conns", capacity, CONN)
         self._array("colds", capacity, COLD)
         self._array("apps", capacity, APP)
+        self._array("histories", capacity if settings.records else 1, HISTORY)
         self._array("scratch", 1, SEGMENT)
         self._block("index", new_index(capacity, int(rng.integers(1 << 62))))
         self._block("slots", new_slots(capacity))
@@ -198,7 +201,9 @@ class TcpEngine:
         small, large = _ECHO_SIZES
         size = min(large, max(small, 1 << (settings.payload - 1).bit_length()))
         echoes = settings.listen and settings.response_kind in ("auto", "echo", "http")
-        self._array("echo", size * (settings.connections if echoes else 1), "u1")
+        # Rings a power of two apart would all fall into a few sets of the processor's cache.
+        self.record.echo_stride = size + 64
+        self._array("echo", (size + 64) * (settings.connections if echoes else 1), "u1")
         self.record.echo_mask = size - 1
         window = size - 1 if echoes else 65535
         self._block("server_limits", new_limits(**{**settings.limits, "rcv_wnd": window}))
@@ -233,7 +238,7 @@ class TcpEngine:
     def counters(self, role: str) -> dict[str, int]:
         """The counters of "client" or "server" by name."""
         values = self.client if role == "client" else self.server
-        return dict(zip(ROLE_COUNTERS, values.tolist(), strict=True))
+        return named(role, values.tolist())
 
     @property
     def done(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
-from operators.connections import limits_of, release, settle, transmit
+from operators.connections import answer, limits_of, release, settle, transmit
 from operators.engine import (
     ENGINE,
     RECV_SYN,
@@ -23,6 +23,7 @@ from operators.workload import begin, deliver, end, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
 from tcp.checksum import pseudo_sum_at, tcp_intact
 from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN, EV_REUSE, EV_RST_DUE, EV_SYN
+from tcp.expected import REFUSED, receive_expected
 from tcp.header import HEADER_LEN, parse_options
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
 from tcp.isn import initial
@@ -77,29 +78,27 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     eng = record_at(tcp, ENGINE)
     index = record_at(i64(eng.index), INDEX)
     slot = lookup(index, i64(meta.tcp_hash), i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
-    events = _arrive(eng, pkt, meta, slot, now) if slot >= 0 else i64(EV_REUSE)
-    if events & EV_REUSE:
-        slot = _no_connection(eng, out, pkt, mbuf, meta, state, now)
-        if slot < 0:
-            return -slot
-        events = i64(0)
+    if slot < 0:
+        return _unknown(eng, pkt, mbuf, meta, state, now, out)
     conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
+    events = receive_expected(conn, meta, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
+    if events == REFUSED:
+        events = receive(conn, cold, meta, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
+        if events & EV_REUSE:
+            release(eng, conn, app, slot)
+            return _unknown(eng, pkt, mbuf, meta, state, now, out)
+    _hand_over(eng, pkt, meta, conn, app, slot, events, now)
     if events & EV_RST_DUE:
-        used = _reset(eng, out, pkt, mbuf, meta, role_counters(eng, conn))
+        verdict = i64(KEEP) if _reset(eng, out, pkt, mbuf, meta, role_counters(eng, conn)) else i64(DROP)
     else:
-        used = transmit(eng, out, conn, cold, app, slot, record_at(limits_of(eng, conn), LIMITS), mbuf, now)
+        verdict = answer(eng, out, conn, cold, app, slot, mbuf, now)
     settle(eng, out, conn, cold, app, slot, events, now)
-    return i64(KEEP if used else DROP)
+    return verdict
 
 
 @inlined
-def _arrive(eng, pkt, meta, slot, now):
-    """A segment for the connection in *slot*; EV_ bits. With EV_REUSE the segment is a SYN, and the connection is gone."""
-    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
-    events = receive(conn, cold, meta, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
-    if events & EV_REUSE:
-        release(eng, conn, app, slot)
-        return events
+def _hand_over(eng, pkt, meta, conn, app, slot, events, now):
+    """Count the segment, and give its content to the application."""
     count_received(eng, role_counters(eng, conn), conn, app, events, meta, now)
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
@@ -110,10 +109,21 @@ def _arrive(eng, pkt, meta, slot, now):
         if events & EV_FIN:
             end(eng, conn, app)
     update_window(eng, conn, app)
-    return events
 
 
 @kernel
+def _unknown(eng, pkt, mbuf, meta, state, now, out):
+    """A segment for no connection; a SYN to an open port begins one. The verdict."""
+    slot = _no_connection(eng, out, pkt, mbuf, meta, state, now)
+    if slot < 0:
+        return -slot
+    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
+    used = transmit(eng, out, conn, cold, app, slot, mbuf, now)
+    settle(eng, out, conn, cold, app, slot, i64(0), now)
+    return i64(KEEP if used else DROP)
+
+
+@inlined
 def _no_connection(eng, out, pkt, mbuf, meta, state, now):
     """A SYN to an open port begins one; anything else is answered with an RST (RFC 9293 section 3.10.7.1).
 

@@ -173,7 +173,7 @@ def _blank_lines(app, address, length):
 def _store_echo(eng, conn, slot, address, length):
     """Keep the bytes in the connection's ring, at their offset in the stream that goes back."""
     mask = i64(eng.echo_mask)
-    ring = i64(eng.echo) + slot * (mask + 1)
+    ring = i64(eng.echo) + slot * i64(eng.echo_stride)
     start = distance(i64(conn.snd_end), i64(conn.iss)) - 1 & mask
     first = min(length, mask + 1 - start)
     copy(ring + start, address, first)
@@ -206,7 +206,7 @@ def write_payload(eng, conn, app, slot, address, offset, length):
         _repeat(i64(eng.response), i64(app.reply), address, offset, length)
     else:
         mask = i64(eng.echo_mask)
-        _repeat(i64(eng.echo) + slot * (mask + 1), mask + 1, address, offset, length)
+        _repeat(i64(eng.echo) + slot * i64(eng.echo_stride), mask + 1, address, offset, length)
 
 
 @kernel

@@ -81,7 +81,7 @@ class Generator:
         self._line(3, "mbuf = load64(burst + i * 8)")
         self._line(3, "pkt = data(mbuf)")
         self._line(3, "length = data_len(mbuf)")
-        self._line(3, "meta = metas[live]" if first else "meta = metas[i]")
+        self._line(3, "meta = row(metas, live)" if first else "meta = row(metas, i)")
         if first and self._has_sources:
             self._line(3, "if i < received:")
             self._line(4, "rx_bytes += pkt_len(mbuf)")
@@ -138,7 +138,12 @@ class Generator:
         check_arguments(step, self._resources)
         k = len(self.code.operators)
         self.code.operators.append(step)
-        given = {"state": f"s{k}[0]", "burst": "burst + n * 8", "room": "BURST - n", **{r: f"r_{r}" for r in self._resources}}
+        given = {
+            "state": f"row(s{k}, 0)",
+            "burst": "burst + n * 8",
+            "room": "BURST - n",
+            **{r: f"r_{r}" for r in self._resources},
+        }
         return f"op{k}_{step.name}({', '.join(given.get(a, a) for a in step.arguments)})"
 
     def _declare(self, owner: str, fields: Sequence[Field]) -> None:

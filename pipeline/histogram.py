@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpdk_io.jit import kernel
-from dpdk_io.memory import i64
+from dpdk_io.memory import bit_length, i64
 
 _SUB = 6
 _OCTAVES = 36
@@ -21,12 +21,7 @@ LIMIT = (1 << (_SUB + _OCTAVES)) - 1
 def bucket(ns):
     """The index of the bucket that holds *ns*, an int64; below zero counts as zero."""
     value = min(max(ns, i64(0)), i64(LIMIT))
-    shift = i64(0)
-    rest = value >> (_SUB + 1)
-    for step in (32, 16, 8, 4, 2, 1):
-        if rest >> (step - 1):
-            shift += step
-            rest >>= step
+    shift = max(bit_length(value) - _SUB - 1, i64(0))
     return (shift << _SUB) + (value >> shift)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from dpdk_io.jit import kernel
 from dpdk_io.mbuf import DATA_ROOM, HEADROOM, MBUF, clear, frame, header
-from dpdk_io.memory import aligned, copy, i64, load64, store64
+from dpdk_io.memory import aligned, copy_many, i64, load64, store64
 from dpdk_io.mempool import STRIDE
 from pipeline.core import Core, whole_frame
 from pipeline.errors import PipelineError
@@ -188,7 +188,7 @@ def _ignore(frame: np.ndarray) -> None:
 @kernel
 def _append(device, stack, mbufs, n):
     count = load64(device + stack * 8)
-    copy(device + (_STACKS + stack * _ROOM + count) * 8, mbufs, n * 8)
+    copy_many(device + (_STACKS + stack * _ROOM + count) * 8, mbufs, n * 8)
     store64(device + stack * 8, count + n)
 
 
@@ -196,7 +196,7 @@ def _append(device, stack, mbufs, n):
 def _remove(device, stack, mbufs, n):
     """The last *n*, in the order they were added."""
     count = load64(device + stack * 8) - n
-    copy(mbufs, device + (_STACKS + stack * _ROOM + count) * 8, n * 8)
+    copy_many(mbufs, device + (_STACKS + stack * _ROOM + count) * 8, n * 8)
     store64(device + stack * 8, count)
 
 

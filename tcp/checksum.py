@@ -10,11 +10,13 @@ from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import add64, add_around, load8, load16, load32, load64, mul64, shr64
 
 PROTOCOL = 6
+_QUOTIENT = 0x0001000100010001
+"""(2^64 - 1) / 0xFFFF, which times 0xFFFF is -1 in 64 bits."""
 _SHORTEST = 20
 """Bytes of an IPv4 and of a TCP header without options."""
 
 
-@kernel
+@inlined
 def ones_sum(address, length, start):
     """Add the *length* readable bytes at *address* to the partial sum *start*; an odd last byte is padded with 0."""
     total = start
@@ -86,12 +88,21 @@ def ip_checksum(address, length):
 
 
 @inlined
+def _whole(total):
+    """Is the sum over data and checksum a multiple of 0xFFFF, which is one's complement for zero, and not itself 0?
+
+    The product is the quotient with its sign changed if it is one, and beyond every quotient if not.
+    """
+    return 0 < -mul64(total, _QUOTIENT) <= _QUOTIENT
+
+
+@inlined
 def tcp_intact(address, length, pseudo):
     """Does the checksum of the received segment of *length* bytes, at least 20, at *address* fit?"""
-    return fold(header_sum(address, length, pseudo)) == 0xFFFF
+    return _whole(header_sum(address, length, pseudo))
 
 
 @inlined
 def ip_intact(address, length):
     """Does the checksum of the received IPv4 header of *length* bytes, at least 20, at *address* fit?"""
-    return fold(header_sum(address, length, 0)) == 0xFFFF
+    return _whole(header_sum(address, length, 0))

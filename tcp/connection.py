@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpdk_io.jit import kernel
-from dpdk_io.memory import i64
+from dpdk_io.memory import div64, i64
 
 CLOSED, LISTEN, SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT = range(11)
 STATE_NAMES = (
@@ -107,4 +107,4 @@ def clear_bits(conn, bits):
 @kernel
 def expire_after(conn, ms, now):
     """Have on_timer run *ms* milliseconds after *now* (us), or at most one later; 0 means never."""
-    conn.deadline = (now // 1000 + ms + 1) & 0xFFFFFFFF if ms else 0
+    conn.deadline = (div64(now, 1000) + ms + 1) & 0xFFFFFFFF if ms else 0

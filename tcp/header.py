@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import be16, be32, i64, load8, put_be16, put_be32, store16
 from tcp.segment import OPT_MSS, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
@@ -30,7 +30,7 @@ def parse_header(address, seg):
     seg.opts = 0
 
 
-@kernel
+@inlined
 def parse_options(address, length, seg):
     """Read the *length* option bytes at *address*, all readable, into `mss`, `wscale`, `ts_val`, `ts_ecr` and `opts` of *seg*.
 
@@ -42,6 +42,11 @@ def parse_options(address, length, seg):
         seg.mss = be16(address + 2)
         seg.opts = OPT_MSS
         return True
+    return _parse_options(address, length, seg)
+
+
+@kernel
+def _parse_options(address, length, seg):
     seg.opts = 0
     end = address + length
     while address < end:

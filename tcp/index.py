@@ -26,8 +26,7 @@ _ODD1, _ODD2 = -0x61C8864680B583EB, -0x4B47D0C5A1A5F4CD
 def tuple_hash(seed, local_ip, local_port, peer_ip, peer_port):
     """The 32-bit hash of a 4-tuple (host byte order) under the 63-bit *seed*."""
     word = mul64((mul64(peer_ip, 1 << 32) | local_ip) ^ seed, _ODD1)
-    word = mul64(add64(word ^ shr64(word, 32), peer_port << 16 | local_port), _ODD2)
-    return shr64(mul64(word ^ shr64(word, 32), _ODD1), 32)
+    return shr64(mul64(add64(word ^ shr64(word, 32), peer_port << 16 | local_port), _ODD2), 32)
 
 
 @kernel

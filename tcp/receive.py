@@ -5,7 +5,7 @@ LISTEN is `open.listen` and `open.accept`: a listener has no connection record. 
 
 from __future__ import annotations
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import kernel
 from dpdk_io.memory import i64
 from tcp.acknowledge import STOP, acknowledge, challenge, wait
 from tcp.connection import (
@@ -50,7 +50,7 @@ from tcp.segment import ACK, FIN, RST, SYN
 from tcp.seq import MASK, advance, distance
 
 
-@inlined
+@kernel
 def receive(conn, cold, seg, limits, now):
     """Change *conn* by the segment *seg* that arrived for it at *now* (us); EV_ bits.
 

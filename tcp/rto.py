@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64
 
 UNIT = 64
@@ -11,7 +11,7 @@ _TOP = 0xFFFF
 _AFTER_SYN_LOSS = 3000
 
 
-@kernel
+@inlined
 def measure(conn, limits, us):
     """Take in a round trip of *us* microseconds: srtt, rttvar (sections 2.2, 2.3) and rto."""
     rtt = min((us + UNIT - 1) // UNIT, _TOP)
@@ -28,7 +28,7 @@ def measure(conn, limits, us):
     conn.rto = timeout(srtt, rttvar, i64(limits.rto_min), i64(limits.rto_max))
 
 
-@kernel
+@inlined
 def timeout(srtt, rttvar, rto_min, rto_max):
     """The RTO in ms for *srtt* and *rttvar* in units, with a clock of 1 ms (sections 2.3 to 2.5)."""
     us = srtt * UNIT + max(4 * rttvar * UNIT, 1000)

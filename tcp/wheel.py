@@ -25,10 +25,15 @@ _ENTRY_BYTES = ENTRY.itemsize
 assert _ENTRY_BYTES == 16
 
 
+@kernel
+def _entry(wheel, slot):
+    return record_at(i64(wheel.entries) + slot * _ENTRY_BYTES, ENTRY)
+
+
 @inlined
 def arm(wheel, slot, deadline):
     """Have `expired` return *slot* once, when it is called at *deadline* (ms) or later, and not before. 0 is `cancel`."""
-    entry = record_at(i64(wheel.entries) + slot * _ENTRY_BYTES, ENTRY)
+    entry = _entry(wheel, slot)
     entry.deadline = deadline
     # Linked in an earlier bucket, as is usual, it moves on when that comes up. Unlinked counts as linked in the last of all.
     if (i64(entry.linked) - 1) & _LAST >= deadline:
@@ -48,7 +53,7 @@ def _move(wheel, entry, slot, deadline):
 @kernel
 def cancel(wheel, slot):
     """Forget what was armed for *slot*."""
-    store32(i64(wheel.entries) + slot * _ENTRY_BYTES + 8, 0)
+    _entry(wheel, slot).deadline = 0
 
 
 @kernel
@@ -82,7 +87,7 @@ def _first_due(wheel, tick, now):
     node = load32(head)
     while node != 0:
         slot = node - 1
-        entry = record_at(i64(wheel.entries) + slot * _ENTRY_BYTES, ENTRY)
+        entry = _entry(wheel, slot)
         _unlink(wheel, entry)
         deadline = i64(entry.deadline)
         if deadline > now:
@@ -94,29 +99,28 @@ def _first_due(wheel, tick, now):
     return -1
 
 
-@kernel
+@inlined
 def _link(wheel, entry, slot, deadline, tick):
     """Put *entry* first in the bucket of *deadline*, as far as the wheel reaches from *tick*."""
     at = min(max(deadline, tick), tick + _MASK)
     head = i64(wheel.heads) + (at & _MASK) * 4
     following = load32(head)
     if following != 0:
-        store32(i64(wheel.entries) + (following - 1) * _ENTRY_BYTES + 4, slot + 1)
+        _entry(wheel, following - 1).prev = slot + 1
     store32(head, slot + 1)
     entry.next = following
     entry.prev = 0
     entry.linked = at
 
 
-@kernel
+@inlined
 def _unlink(wheel, entry):
-    entries = i64(wheel.entries)
     following = i64(entry.next)
     before = i64(entry.prev)
     if following != 0:
-        store32(entries + (following - 1) * _ENTRY_BYTES + 4, before)
+        _entry(wheel, following - 1).prev = before
     if before != 0:
-        store32(entries + (before - 1) * _ENTRY_BYTES, following)
+        _entry(wheel, before - 1).next = following
     else:
         store32(i64(wheel.heads) + (i64(entry.linked) & _MASK) * 4, following)
     entry.linked = 0

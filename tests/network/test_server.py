@@ -71,7 +71,9 @@ def test_http_clients(lab: Lab, network: Network) -> None:
     result = wrk(theirs, URL, 2)
     assert result.pop("requests") > 1_000
     assert result == {"status": 0, "connect": 0, "read": 0, "write": 0, "timeout": 0}
-    assert set(complaints(theirs)) <= {"TcpEstabResets", "TcpExtTCPAbortOnClose", "TcpExtTCPAbortOnData"}, "all wrk does when its time is up"
+    assert set(complaints(theirs)) <= {"TcpEstabResets", "TcpExtTCPAbortOnClose", "TcpExtTCPAbortOnData"}, (
+        "all wrk does when its time is up"
+    )
     assert process.running
 
 

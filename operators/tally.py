@@ -1,0 +1,123 @@
+"""Segments counted by what they were: one count for each combination of their properties, given names when somebody asks.
+
+A role's counters are WORDS int64: the named ones (ROLE_COUNTERS), then a table for segments received and one for segments sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dpdk_io.jit import inlined
+from dpdk_io.memory import load64, store64
+from operators.engine import (
+    APP_ACTIVE,
+    APP_FIN_ACKED,
+    APP_FIN_SEEN,
+    APP_HANDSHAKE_ACKED,
+    RECEIVED_KINDS,
+    RECEIVED_TABLE,
+    ROLE_COUNTERS,
+    SENT_KINDS,
+    SENT_TABLE,
+)  # fmt: skip
+from tcp.connection import CLOSE_WAIT
+from tcp.events import (
+    EV_CHALLENGE,
+    EV_DATA,
+    EV_DUPLICATE,
+    EV_ESTABLISHED,
+    EV_FIN,
+    EV_FIN_ACKED,
+    EV_OUT_OF_ORDER,
+    EV_RESET,
+    EV_RST_DUE,
+    EV_UNACCEPTABLE,
+)  # fmt: skip
+from tcp.segment import ACK, FIN, RST, SYN
+
+_ODD = EV_UNACCEPTABLE | EV_DUPLICATE | EV_OUT_OF_ORDER | EV_CHALLENGE | EV_RST_DUE | EV_RESET
+_MEANT = EV_ESTABLISHED | EV_DATA | EV_FIN | EV_FIN_ACKED
+_CLOSED_FIRST, _UNEXPECTED, _RST = 1 << 4, 1 << 5, 1 << 6
+"""Beside _MEANT in a received segment's kind: we had closed before; dropped or out of place; an RST."""
+assert _MEANT == _CLOSED_FIRST - 1
+assert 2 * _RST == RECEIVED_KINDS
+
+_PAYLOAD, _ACK, _ACKED, _FIN_SEEN, _FIN_ACKED, _AGAIN = (1 << bit for bit in range(2, 8))
+"""Beside FIN and SYN in a sent segment's kind. The middle three are the connection's, before the segment."""
+assert (APP_HANDSHAKE_ACKED, APP_FIN_SEEN, APP_FIN_ACKED) == (_ACKED >> 4, _FIN_SEEN >> 4, _FIN_ACKED >> 4)
+assert 2 * _AGAIN == SENT_KINDS
+
+
+@inlined
+def _count(counters, table, kind):
+    place = counters + (table + kind) * 8
+    store64(place, load64(place) + 1)
+
+
+@inlined
+def tally_received(counters, state, events, flags):
+    """A segment with *flags* came, with *events*; the connection is in *state* since."""
+    kind = events & _MEANT | (flags & RST) << 4
+    kind |= (0 if state == CLOSE_WAIT else _CLOSED_FIRST) | (_UNEXPECTED if events & _ODD else 0)
+    _count(counters, RECEIVED_TABLE, kind)
+
+
+@inlined
+def tally_sent(counters, app_bits, flags, length, again):
+    """A segment leaves; the connection's new `app_bits`. *again*: all of it was sent before, neither text nor FIN count."""
+    kind = (app_bits & (APP_HANDSHAKE_ACKED | APP_FIN_SEEN | APP_FIN_ACKED)) << 4 | (flags & ACK) >> 1 | flags & SYN
+    kind |= _AGAIN if again else flags & FIN | (_PAYLOAD if length else 0)
+    _count(counters, SENT_TABLE, kind)
+    if flags & SYN:
+        return app_bits
+    app_bits |= APP_HANDSHAKE_ACKED | (app_bits & APP_FIN_SEEN) << 1
+    return app_bits | (0 if app_bits & APP_FIN_SEEN or again else (flags & FIN) * APP_ACTIVE)
+
+
+def named(role: str, words: Sequence[int]) -> dict[str, int]:
+    """The counters of "client" or "server" by their names, out of the WORDS of that role."""
+    found = dict(zip(ROLE_COUNTERS, words[: len(ROLE_COUNTERS)], strict=True))
+    client = role == "client"
+    for kind, count in enumerate(words[RECEIVED_TABLE : RECEIVED_TABLE + RECEIVED_KINDS]):
+        if count:
+            for name in _received(kind, client):
+                found[name] += count
+    for kind, count in enumerate(words[SENT_TABLE : SENT_TABLE + SENT_KINDS]):
+        if count:
+            for name in _sent(kind, client):
+                found[name] += count
+    return found
+
+
+def _received(kind: int, client: bool) -> list[str]:
+    names = []
+    if kind & EV_ESTABLISHED:
+        names += ["established", "RecvSynAck" if client else "RecvSynAck2"]
+    if kind & EV_DATA:
+        names.append("RecvPayload")
+    if kind & EV_FIN_ACKED:
+        names.append("RecvAck4Fin")
+    if kind & EV_FIN:
+        names.append("RecvFinPssv" if kind & _CLOSED_FIRST else "RecvFin")
+    if kind & _RST:
+        names.append("RecvRst")
+    elif kind & _UNEXPECTED:
+        names.append("Unexpected")
+    return names or ["RecvAck"]
+
+
+def _sent(kind: int, client: bool) -> list[str]:
+    if kind & SYN:
+        return ["Retransmissions" if kind & _AGAIN else "SentSynAck" if kind & _ACK else "SentSyn"]
+    names = []
+    if client and not kind & _ACKED:
+        names.append("SentSynAck2")
+    if kind & _FIN_SEEN and not kind & _FIN_ACKED:
+        names.append("SentAck4Fin")
+    if kind & _AGAIN:
+        return [*names, "Retransmissions"]
+    if kind & _PAYLOAD:
+        names.append("SentPayload")
+    if kind & FIN:
+        names.append("SentFinPssv" if kind & _FIN_SEEN else "SentFin")
+    return names or ["SentAck"]

@@ -1,0 +1,173 @@
+"""The segments a connection without trouble consists of, taken and sent in one go: header prediction (V. Jacobson, 1990).
+
+Both functions do what `receive` and `next_segment` would do, and refuse, having changed nothing, what is not the usual: then
+those are to be asked. They exist for speed alone.
+"""
+
+from __future__ import annotations
+
+from dpdk_io.jit import inlined
+from dpdk_io.memory import div64, i64
+from tcp.congestion import initial_window
+from tcp.connection import (
+    ACK_ALONE,
+    ACK_DUE,
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    COLD_READY,
+    ESTABLISHED,
+    FIN_QUEUED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    LOST,
+    PERSIST,
+    PROBE,
+    RECOVERY,
+    REWOUND,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    TIMED,
+    TIMED_LATER,
+)
+from tcp.events import EV_ACKED, EV_CLOSED, EV_DATA, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_TIME_WAIT
+from tcp.rto import measure
+from tcp.segment import ACK, FIN, PSH, RST, SYN
+from tcp.seq import MASK, advance, distance
+
+_TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER
+
+REFUSED = -1
+
+_TEXT_STATES = 1 << ESTABLISHED | 1 << FIN_WAIT_1 | 1 << FIN_WAIT_2
+_OUR_FIN_STATES = 1 << FIN_WAIT_1 | 1 << CLOSING | 1 << LAST_ACK
+
+
+@inlined
+def receive_expected(conn, seg, limits, now):
+    """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK that is no duplicate."""
+    bits, state, una = i64(conn.bits), i64(conn.state), i64(conn.snd_una)
+    flags, length = i64(seg.tcp_flags), i64(seg.payload_len)
+    if i64(seg.seq) != i64(conn.rcv_nxt) or flags & (SYN | RST | ACK) != ACK or bits & _TROUBLE or state < SYN_RECEIVED:
+        return REFUSED
+    acked, flight = distance(i64(seg.ack), una), distance(i64(conn.snd_nxt), una)
+    text = length + (flags & FIN)
+    if not 0 <= acked <= flight or (acked == 0 and (flight or state == SYN_RECEIVED)) or i64(conn.retries):
+        return REFUSED
+    if text and (length > i64(conn.rcv_wnd) or not 1 << max(state, ESTABLISHED) & _TEXT_STATES):
+        return REFUSED
+    if i64(seg.wnd) == 0 or i64(conn.snd_wnd) == 0 or state == TIME_WAIT:
+        return REFUSED
+    events = i64(0)
+    if acked:
+        events = i64(EV_ACKED)
+        if bits & TIMED:
+            bits &= ~TIMED
+            measure(conn, limits, (now - i64(conn.rtt_time)) & MASK)
+        if state == SYN_RECEIVED:
+            state = i64(ESTABLISHED)
+            events = i64(EV_ACKED | EV_ESTABLISHED)
+        elif 1 << state & _OUR_FIN_STATES and i64(seg.ack) == advance(i64(conn.snd_end), 1):
+            state, events = _after_our_fin(state)
+        conn.snd_una = i64(seg.ack)
+    conn.snd_wl1 = i64(seg.seq)
+    conn.snd_wnd = i64(seg.wnd)
+    seg.skip = 0
+    seg.accepted = length
+    if text:
+        conn.rcv_nxt = advance(i64(conn.rcv_nxt), text)
+        bits |= ACK_DUE
+        if length:
+            events |= EV_DATA
+        if flags & FIN:
+            events |= EV_FIN
+            if state == ESTABLISHED:
+                state = i64(CLOSE_WAIT)
+            elif state == FIN_WAIT_1:
+                state = i64(CLOSING)
+            else:
+                state = i64(TIME_WAIT)
+                events |= EV_TIME_WAIT
+    conn.bits = bits
+    conn.state = state
+    _set_deadline(conn, limits, state, acked, flight, now)
+    return events
+
+
+@inlined
+def _after_our_fin(state):
+    """The state after the ACK of our FIN, and the events."""
+    if state == LAST_ACK:
+        return i64(CLOSED), i64(EV_ACKED | EV_FIN_ACKED | EV_CLOSED)
+    if state == CLOSING:
+        return i64(TIME_WAIT), i64(EV_ACKED | EV_FIN_ACKED | EV_TIME_WAIT)
+    return i64(FIN_WAIT_2), i64(EV_ACKED | EV_FIN_ACKED)
+
+
+@inlined
+def _set_deadline(conn, limits, state, acked, flight, now):
+    if acked != flight:
+        ms = i64(conn.rto)
+    elif state == TIME_WAIT:
+        ms = i64(limits.time_wait_ms)
+    elif state == FIN_WAIT_2:
+        ms = i64(limits.fin_wait_2_ms)
+    elif state == CLOSED:
+        conn.deadline = 0
+        return
+    else:
+        ms = i64(limits.idle_ms)
+    conn.deadline = (div64(now, 1000) + ms + 1) & MASK if ms or state == TIME_WAIT else 0
+
+
+@inlined
+def next_expected(conn, now):
+    """What `next_segment` would send: its flags | payload length << 8; 0 for nothing, or REFUSED.
+
+    Its sequence number is what snd_nxt was before, ACK and window are the connection's; a SYN has an MSS option. Only after an
+    ACK without payload may there be more to send.
+    """
+    bits, state, una, nxt = i64(conn.bits), i64(conn.state), i64(conn.snd_una), i64(conn.snd_nxt)
+    queued, flight, mss = distance(i64(conn.snd_end), nxt), distance(nxt, una), i64(conn.mss)
+    if bits & _TROUBLE:
+        return i64(REFUSED)
+    if state < ESTABLISHED:
+        return _next_syn(conn, bits, state, nxt, now)
+    fin = i64(FIN) if bits & FIN_QUEUED else i64(0)
+    if bits & ACK_ALONE or queued + fin <= 0:
+        conn.bits = bits & ~(ACK_DUE | ACK_ALONE)
+        return i64(ACK) if bits & (ACK_DUE | ACK_ALONE) else i64(0)
+    if queued > mss or flight + queued + fin > i64(conn.snd_wnd) or flight + mss > initial_window(mss):
+        return i64(REFUSED)
+    if not bits & TIMED:
+        if flight:
+            return i64(REFUSED)
+        conn.rtt_time = now & MASK
+    if not flight:
+        conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
+    conn.snd_nxt = advance(nxt, queued + fin)
+    conn.bits = (bits | TIMED) & ~ACK_DUE
+    if fin:
+        if state == ESTABLISHED:
+            conn.state = FIN_WAIT_1
+        elif state == CLOSE_WAIT:
+            conn.state = LAST_ACK
+    return ACK | fin | (PSH if queued else 0) | queued << 8
+
+
+@inlined
+def _next_syn(conn, bits, state, nxt, now):
+    """The first SYN or SYN-ACK."""
+    if state == CLOSED:
+        return i64(0)
+    if i64(conn.retries) or (state != SYN_SENT and state != SYN_RECEIVED):
+        return i64(REFUSED)
+    if nxt != i64(conn.iss):
+        return i64(REFUSED) if bits & ACK_DUE else i64(0)
+    conn.snd_nxt = advance(nxt, 1)
+    conn.rtt_time = now & MASK
+    conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
+    conn.bits = (bits | TIMED) & ~(ACK_DUE | ACK_ALONE)
+    return i64(SYN) if state == SYN_SENT else i64(SYN | ACK)
