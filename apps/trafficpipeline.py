@@ -183,8 +183,8 @@ def _steps(site: Site) -> list[Any]:
         *([arp_ask] if asks else []),
         *([tcp_client] if config.is_client else []),
         *([handover] if several else []),
-        parse,
         own_mac(mac=mac),
+        parse,
         GroupBy(
             "kind",
             {

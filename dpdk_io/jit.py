@@ -16,12 +16,15 @@ import numba
 from llvmlite import binding
 from numba import types
 
-from dpdk_io.linking import Part, Whole, made_as
+from dpdk_io.linking import Part, RarePart, Whole, made_as
 
 JIT = not numba.config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: kernels are then plain Python, and the twins in `memory` serve them."""
 
 BOUNDSCHECK = os.environ.get("TE_APPS_BOUNDSCHECK", "") == "1"
+
+# Narrowed to the byte that changes, `record.bits |= 4` is a store the next load of `bits` cannot be served from: it would wait.
+binding.set_option("te-apps", "-combiner-reduce-load-op-store-width=false")
 
 _FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": BOUNDSCHECK}
 
@@ -40,15 +43,20 @@ def kernel(fn: Callable[..., Any]) -> Any:
     Compiled callers get a version without the wrappers that calls from Python need, and with int64 for every integer argument:
     numba would otherwise make one version per literal and per width. Both halve the time a pipeline takes to compile.
     """
-    return _compile(fn, forceinline=False)
+    return _compile(fn, Part, forceinline=False)
+
+
+def rare(fn: Callable[..., Any]) -> Any:
+    """A `kernel` for what hardly ever happens: code that calls it is laid out, and given registers, as if it did not."""
+    return _compile(fn, RarePart, forceinline=False)
 
 
 def inlined(fn: Callable[..., Any]) -> Any:
     """A `kernel` that LLVM merges into every caller: for what every packet passes, and is called from one place."""
-    return _compile(fn, forceinline=True)
+    return _compile(fn, Part, forceinline=True)
 
 
-def _compile(fn: Callable[..., Any], *, forceinline: bool) -> Any:
+def _compile(fn: Callable[..., Any], part: type[Part], *, forceinline: bool) -> Any:
     outer = numba.njit(**_FLAGS)(fn)
     if not JIT:
         return outer
@@ -56,7 +64,7 @@ def _compile(fn: Callable[..., Any], *, forceinline: bool) -> Any:
 
     def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
         widened = {name: _widened(kind) for name, kind in kws.items()}
-        with made_as(Part):
+        with made_as(part):
             template, signature, args, kws = inner.get_call_template(tuple(map(_widened, args)), widened)
         # What is wanted exists by now; among the others numba would look for a likeness, and warn of records that begin alike.
         template.cases = [case for case in template.cases if case.args == tuple(args)] or template.cases

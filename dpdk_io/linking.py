@@ -40,6 +40,18 @@ class Part(JITCodeLibrary):
         return 0
 
 
+class RarePart(Part):
+    """A part that is hardly ever called: LLVM keeps it, and the way to it, out of the way of everything else."""
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        """Mark what is defined, before anything is linked to it."""
+        for function in ll_module.functions:
+            if not function.is_declaration:
+                function.add_function_attribute("cold")
+                function.add_function_attribute("noinline")
+        super().add_llvm_module(ll_module)
+
+
 class Whole(JITCodeLibrary):
     """A library in which everything that was linked is its own: LLVM may take it apart, and sees that no kernel raises."""
 

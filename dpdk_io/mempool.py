@@ -12,7 +12,7 @@ from dpdk_io import mbuf as mb
 from dpdk_io import requirements
 from dpdk_io.errors import UsageError
 from dpdk_io.idle import sched_yield
-from dpdk_io.jit import kernel
+from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import aligned, copy_many, exchange, load64, store64, store_release
 
 STRIDE = 37 * 64
@@ -72,7 +72,7 @@ def _lock(shared):
         sched_yield()
 
 
-@kernel
+@rare
 def _refill(cache, count, n):
     """Take from the stack what is missing for *n*, and a cacheful more; the cache's new count."""
     shared = load64(cache + _SHARED)
@@ -86,7 +86,7 @@ def _refill(cache, count, n):
     return count + take
 
 
-@kernel
+@rare
 def _flush(cache, count, keep):
     """Give all but *keep* of the cache's *count* mbufs back to the stack."""
     shared = load64(cache + _SHARED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load64, record_at, store64
 from operators.engine import (
     APP_ACTIVE,
@@ -71,7 +71,7 @@ def count_sent(counters, app, flags, length):
     app.app_bits = tally_sent(counters, i64(app.app_bits), flags, length, i64(0))
 
 
-@kernel
+@rare
 def count_repeated(counters, app, seg):
     """Count a segment part of which was sent before. What is new in it, bytes or a FIN, counts."""
     flags = i64(seg.tcp_flags)
@@ -137,7 +137,7 @@ def _count_response(eng, counters, app, failed):
         bump(counters, NOT_EXPECTED, 1)
 
 
-@kernel
+@rare
 def note_state(eng, conn, app, slot, now):
     """Add the connection's state to its history when it has changed."""
     history = history_at(eng, slot)
@@ -154,7 +154,7 @@ def note_state(eng, conn, app, slot, now):
         app.n_states = n + 1
 
 
-@kernel
+@rare
 def _write_record(eng, counters, conn, app, slot, cause):
     """Append to the ring that Python empties; a full ring loses the record, counted."""
     head = i64(eng.record_head)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import data
 from dpdk_io.memory import i64, load64, record_at, store64
 from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
@@ -16,6 +16,7 @@ from operators.engine import (
     TIME_WAIT_EVICTED,
     app_at,
     bump,
+    cold_at,
     conn_at,
     prefetch_connection,
 )  # fmt: skip
@@ -25,11 +26,11 @@ from pipeline import DROP, KEEP, TX, send, take
 from tcp.connection import ACK_ALONE, CLIENT, CLOSED, TIME_WAIT
 from tcp.events import EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
 from tcp.expected import REFUSED, next_expected
-from tcp.index import INDEX, remove
+from tcp.index import INDEX, prefetch_entry, remove
 from tcp.limits import LIMITS
 from tcp.ports import PORTS, give_port
 from tcp.reset import reset_of
-from tcp.segment import SEGMENT, SYN
+from tcp.segment import ACK, SEGMENT, SYN
 from tcp.seq import distance
 from tcp.slots import SLOTS, give_slot
 from tcp.transmit import next_segment, pending
@@ -43,57 +44,60 @@ def limits_of(eng, conn):
 
 
 @kernel
-def act(eng, out, conn, cold, app, slot, events, now):
+def act(eng, out, conn, app, slot, events, now):
     """Send what *conn* has to send, and `settle` it: where no packet came that asks for an answer."""
-    transmit(eng, out, conn, cold, app, slot, i64(0), now)
-    settle(eng, out, conn, cold, app, slot, events, now)
+    transmit(eng, out, conn, app, slot, i64(0), now)
+    settle(eng, out, conn, app, slot, events, now)
 
 
 @inlined
-def answer(eng, out, conn, cold, app, slot, mbuf, now):
+def answer(eng, counters, out, conn, app, slot, mbuf, now):
     """Send what *conn* has to send, the first segment in *mbuf*, whose verdict it returns: TX, KEEP or DROP."""
     if i64(conn.bits) & ACK_ALONE:
-        return i64(KEEP) if transmit(eng, out, conn, cold, app, slot, mbuf, now) else i64(DROP)
+        return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     seq = i64(conn.snd_nxt)
     word = next_expected(conn, i64(eng.now_us))
     if word == REFUSED:
-        return i64(KEEP) if transmit(eng, out, conn, cold, app, slot, mbuf, now) else i64(DROP)
+        return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     if word:
-        _write_expected(eng, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
+        _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
     if i64(eng.records):
         note_state(eng, conn, app, slot, now)
     return i64(TX) if word else i64(DROP)
 
 
 @kernel
-def transmit(eng, out, conn, cold, app, slot, mbuf, now):
+def transmit(eng, out, conn, app, slot, mbuf, now):
     """Send all that *conn* has to send now; the first segment goes into *mbuf* (0: none). True when *mbuf* was used.
 
     A segment for which there is no mbuf is lost (counted as no_mbuf): its retransmission brings it.
     """
+    counters = role_counters(eng, conn)
     given = mbuf
     while True:
         seq = i64(conn.snd_nxt)
         word = next_expected(conn, i64(eng.now_us))
-        if word == 0 or (word == REFUSED and not _next_unusual(eng, conn, cold)):
+        if word == 0 or (word == REFUSED and not _next_unusual(eng, conn, slot)):
             break
         if mbuf == 0:
             mbuf = take(out)
             if mbuf == 0:
                 break
         if word != REFUSED:
-            _write_expected(eng, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
+            _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
         else:
             _write_unusual(eng, conn, app, slot, mbuf)
         send(out, mbuf)
         mbuf = i64(0)
+        if word != ACK and word != REFUSED:
+            break
     if i64(eng.records):
         note_state(eng, conn, app, slot, now)
     return given != 0 and mbuf == 0
 
 
 @inlined
-def _write_expected(eng, conn, app, slot, mbuf, seq, flags, length):
+def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
     """Make of *mbuf* a segment that is sent for the first time."""
     if length:
         write_payload(eng, conn, app, slot, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
@@ -101,17 +105,17 @@ def _write_expected(eng, conn, app, slot, mbuf, seq, flags, length):
     ack, wnd = i64(conn.rcv_nxt), i64(conn.rcv_wnd)
     ips, ports = (i64(conn.local_ip), i64(conn.peer_ip)), (i64(conn.local_port), i64(conn.peer_port))
     write_frame(mbuf, flags, seq, ack, wnd, mss, length, i64(eng.mac), i64(app.peer_mac), ips[0], ports[0], ips[1], ports[1])
-    count_sent(role_counters(eng, conn), app, flags, length)
+    count_sent(counters, app, flags, length)
 
 
-@kernel
-def _next_unusual(eng, conn, cold):
+@rare
+def _next_unusual(eng, conn, slot):
     """`next_segment` into the scratch segment."""
     seg, limits = record_at(i64(eng.scratch), SEGMENT), record_at(limits_of(eng, conn), LIMITS)
-    return pending(conn) and next_segment(conn, cold, seg, limits, i64(eng.now_us))
+    return pending(conn) and next_segment(conn, cold_at(eng, slot), seg, limits, i64(eng.now_us))
 
 
-@kernel
+@rare
 def _write_unusual(eng, conn, app, slot, mbuf):
     """Make of *mbuf* the scratch segment."""
     seg, counters = record_at(i64(eng.scratch), SEGMENT), role_counters(eng, conn)
@@ -141,10 +145,10 @@ def _headers(eng, mbuf, seg, conn, app):
 
 
 @inlined
-def settle(eng, out, conn, cold, app, slot, events, now):
+def settle(eng, out, conn, app, slot, events, now):
     """After a segment or a timeout: note how the connection ended, arm its timer, or free its slot."""
     if events & (EV_CLOSED | EV_TIME_WAIT):
-        _conclude(eng, out, conn, cold, app, slot, events, now)
+        _conclude(eng, out, conn, app, slot, events, now)
     if i64(conn.state) == CLOSED:
         release(eng, conn, app, slot)
     else:
@@ -152,10 +156,10 @@ def settle(eng, out, conn, cold, app, slot, events, now):
 
 
 @kernel
-def _conclude(eng, out, conn, cold, app, slot, events, now):
+def _conclude(eng, out, conn, app, slot, events, now):
     """Both sides have closed, or one has given up."""
     if events & EV_TIMEOUT and events & EV_RST_DUE:
-        _send_reset(eng, out, conn, cold, app)
+        _send_reset(eng, out, conn, app, slot)
     _finish(eng, conn, app, slot, events, now)
     if events & EV_TIME_WAIT:
         _enter_time_wait(eng, slot, app)
@@ -173,13 +177,13 @@ def _finish(eng, conn, app, slot, events, now):
     count_finished(eng, role_counters(eng, conn), conn, app, slot, cause, failed, now)
 
 
-@kernel
-def _send_reset(eng, out, conn, cold, app):
+@rare
+def _send_reset(eng, out, conn, app, slot):
     """Tell the peer of a connection given up; without an mbuf it finds out by itself."""
     mbuf = take(out)
     if mbuf != 0:
         seg = record_at(i64(eng.scratch), SEGMENT)
-        reset_of(conn, cold, seg)
+        reset_of(conn, cold_at(eng, slot), seg)
         _headers(eng, mbuf, seg, conn, app)
         count_reset_sent(role_counters(eng, conn))
         send(out, mbuf)
@@ -226,7 +230,9 @@ def _evict(eng):
     tail = i64(eng.tw_tail)
     entry = load64(i64(eng.tw_ring) + (tail & i64(eng.tw_mask)) * 8)
     eng.tw_tail = tail + 1
-    prefetch_connection(eng, load64(i64(eng.tw_ring) + (tail + 1 & i64(eng.tw_mask)) * 8) >> 16)
+    ring, mask = i64(eng.tw_ring), i64(eng.tw_mask)
+    prefetch_connection(eng, load64(ring + (tail + 2 & mask) * 8) >> 16)
+    prefetch_entry(record_at(i64(eng.index), INDEX), i64(app_at(eng, load64(ring + (tail + 1 & mask) * 8) >> 16).hash))
     slot = entry >> 16
     conn, app = conn_at(eng, slot), app_at(eng, slot)
     if i64(conn.state) == TIME_WAIT and i64(app.generation) == entry & 0xFFFF:

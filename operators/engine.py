@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from tcp.connection import COLD, CONN
 
@@ -46,6 +46,8 @@ APP_HTTP = 1 << 5
 APP_HEAD = 1 << 6
 APP_MISMATCH = 1 << 7
 APP_PORT_RETURNED = 1 << 8
+APP_ECHOES = 1 << 10
+"""The server sends back what it gets."""
 APP_DECIDED = 1 << 9
 """The server has looked at the first bytes and knows what to answer with."""
 
@@ -184,7 +186,7 @@ def is_listening(eng, port):
     return _holds(i64(eng.listen), i64(eng.n_listen), port)
 
 
-@kernel
+@rare
 def _holds(words, n, wanted):
     """Is *wanted* among the *n* 64-bit words?"""
     for i in range(n):

@@ -61,7 +61,8 @@ def write_frame(mbuf, flags, seq, ack, wnd, mss, payload_len, mac, peer_mac, loc
     frame = ETH_HEADER + total
     if frame < MIN_FRAME:
         store32(pkt + frame, i64(0))
-        store16(pkt + MIN_FRAME - 2, i64(0))
+        if frame < MIN_FRAME - 4:
+            store16(pkt + MIN_FRAME - 2, i64(0))
         frame = i64(MIN_FRAME)
     set_length(mbuf, frame)
 

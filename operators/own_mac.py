@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dpdk_io.memory import i64
+from dpdk_io.memory import be64, i64, shr64
 from operators import wire
-from operators.edit import get_mac
 from pipeline import DROP, NEXT, operator
 
 
 @operator(params={"mac": ("u8", 0)})
 def own_mac(pkt, length, state):
-    """Pass frames for *mac* and for groups (broadcast included); drop frames for others."""
+    """Pass frames for *mac* and for groups (broadcast included), and runts, which `parse` counts; drop frames for others."""
     if length < wire.ETH_HEADER:
-        return DROP
-    destination = get_mac(pkt + wire.ETH_DST)
+        return NEXT
+    destination = shr64(be64(pkt + wire.ETH_DST), 16)
     return NEXT if destination == i64(state.mac) or destination & wire.ETH_GROUP_BIT != 0 else DROP

@@ -7,7 +7,7 @@ the IP packet (Ethernet padding) belong to nothing.
 
 from __future__ import annotations
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import pkt_len
 from dpdk_io.memory import be16, be32, be64, i64, load8, load32, shr64
 from operators import wire
@@ -84,7 +84,7 @@ def _plain(pkt, length, meta):
     return True
 
 
-@kernel
+@rare
 def _count(state, fault):
     if fault == _RUNT:
         state.runt += 1
@@ -122,7 +122,7 @@ def _clear(meta):
     meta.payload_len = 0
 
 
-@kernel
+@rare
 def _ethernet(pkt, length, mbuf, meta):
     if length < wire.ETH_HEADER:
         return _RUNT

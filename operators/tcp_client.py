@@ -14,7 +14,6 @@ from operators.engine import (
     TIME_WAIT_EVICTED,
     app_at,
     bump,
-    cold_at,
     conn_at,
     peek,
 )  # fmt: skip
@@ -144,7 +143,7 @@ def _claim(eng, local_ip, port, peer_ip, peer_port):
 @inlined
 def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     """Fill the records in *slot* and send the SYN."""
-    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
+    conn, app = conn_at(eng, slot), app_at(eng, slot)
     limits = record_at(i64(eng.client_limits), LIMITS)
     peer_ip, peer_port = i64(target.ip), i64(target.port)
     iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, port, peer_ip, peer_port, i64(eng.now_us))
@@ -156,7 +155,7 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     started = i64(eng.intervals) + i64(eng.interval) * 16
     store64(started, load64(started) + 1)
     count_opened(i64(eng.client))
-    act(eng, out, conn, cold, app, slot, i64(0), now)
+    act(eng, out, conn, app, slot, i64(0), now)
 
 
 @kernel

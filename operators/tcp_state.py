@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
 from operators.connections import answer, limits_of, release, settle, transmit
@@ -80,26 +80,28 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     slot = lookup(index, i64(meta.tcp_hash), i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     if slot < 0:
         return _unknown(eng, pkt, mbuf, meta, state, now, out)
-    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
-    events = receive_expected(conn, meta, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
+    conn, app = conn_at(eng, slot), app_at(eng, slot)
+    counters = role_counters(eng, conn)
+    limits = record_at(limits_of(eng, conn), LIMITS)
+    events = receive_expected(conn, meta, limits, i64(eng.now_us))
     if events == REFUSED:
-        events = receive(conn, cold, meta, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
+        events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
         if events & EV_REUSE:
             release(eng, conn, app, slot)
             return _unknown(eng, pkt, mbuf, meta, state, now, out)
-    _hand_over(eng, pkt, meta, conn, app, slot, events, now)
+    _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now)
     if events & EV_RST_DUE:
-        verdict = i64(KEEP) if _reset(eng, out, pkt, mbuf, meta, role_counters(eng, conn)) else i64(DROP)
+        verdict = i64(KEEP) if _reset(eng, out, pkt, mbuf, meta, counters) else i64(DROP)
     else:
-        verdict = answer(eng, out, conn, cold, app, slot, mbuf, now)
-    settle(eng, out, conn, cold, app, slot, events, now)
+        verdict = answer(eng, counters, out, conn, app, slot, mbuf, now)
+    settle(eng, out, conn, app, slot, events, now)
     return verdict
 
 
 @inlined
-def _hand_over(eng, pkt, meta, conn, app, slot, events, now):
+def _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now):
     """Count the segment, and give its content to the application."""
-    count_received(eng, role_counters(eng, conn), conn, app, events, meta, now)
+    count_received(eng, counters, conn, app, events, meta, now)
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
             begin(eng, conn, app)
@@ -117,9 +119,9 @@ def _unknown(eng, pkt, mbuf, meta, state, now, out):
     slot = _no_connection(eng, out, pkt, mbuf, meta, state, now)
     if slot < 0:
         return -slot
-    conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
-    used = transmit(eng, out, conn, cold, app, slot, mbuf, now)
-    settle(eng, out, conn, cold, app, slot, i64(0), now)
+    conn, app = conn_at(eng, slot), app_at(eng, slot)
+    used = transmit(eng, out, conn, app, slot, mbuf, now)
+    settle(eng, out, conn, app, slot, i64(0), now)
     return i64(KEEP if used else DROP)
 
 
@@ -177,7 +179,7 @@ def new_app(app, hashed, peer_mac, due):
     app.received_payloads = 0
 
 
-@kernel
+@rare
 def _reset(eng, out, pkt, mbuf, meta, counters):
     """Answer with an RST, in place. False: nothing is to be sent."""
     seg = record_at(i64(eng.scratch), SEGMENT)

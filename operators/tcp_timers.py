@@ -50,4 +50,4 @@ def _expire(eng, out, slot, now):
         return
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = on_timer(conn, cold, limits, i64(eng.now_us))
-    act(eng, out, conn, cold, app, slot, events, now)
+    act(eng, out, conn, app, slot, events, now)

@@ -8,10 +8,11 @@ anything can be sent again: templates repeat, an echo is kept in the connection'
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import copy, i64, load8, load32, load64, store8, store64
 from operators.engine import (
     APP_DECIDED,
+    APP_ECHOES,
     APP_HEAD,
     APP_HTTP,
     APP_MISMATCH,
@@ -126,9 +127,11 @@ def _server_takes(eng, conn, app, slot, address, length, flags):
 @kernel
 def _answer(eng, conn, app, length):
     """A message is complete: queue *length* bytes of response, and the FIN after the last one."""
-    app.received_messages += 1
-    queue(conn, length)
-    if i64(app.received_messages) >= i64(eng.fin_by_server):
+    received = i64(app.received_messages) + 1
+    app.received_messages = received
+    if length:
+        queue(conn, length)
+    if received >= i64(eng.fin_by_server):
         close(conn)
 
 
@@ -146,11 +149,13 @@ def _decide(eng, app, address, length):
         reply = i64(eng.response_head_len) if word == _HEAD else i64(eng.response_len)
     elif kind != RESPONSE_ECHO and kind != RESPONSE_AUTO:
         reply = i64(eng.response_len)
+    if reply == 0:
+        bits |= APP_ECHOES
     app.app_bits = bits
     app.reply = reply
 
 
-@kernel
+@rare
 def _blank_lines(app, address, length):
     """How often has CR LF CR LF come to its end, in this segment or across several?"""
     seen = i64(app.terminator)
@@ -184,8 +189,7 @@ def _store_echo(eng, conn, slot, address, length):
 @kernel
 def update_window(eng, conn, app):
     """An echoing server takes only what its ring has room for."""
-    bits = i64(app.app_bits)
-    if i64(conn.bits) & CLIENT or not bits & APP_DECIDED or bits & APP_HTTP or i64(app.reply) != 0:
+    if not i64(app.app_bits) & APP_ECHOES:
         return
     size = i64(eng.echo_mask) + 1
     room = size - distance(i64(conn.snd_end), i64(conn.snd_una))

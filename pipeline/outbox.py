@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64, load64, record_at, store64
 from pipeline.verdicts import DROP, KEEP, NAMES, SLOW, TX
 
@@ -89,7 +89,7 @@ def room(out):
     return spare if i64(core.tx_dead) else min(spare, QUEUE - load64(out + _QUEUED + TX * 8))
 
 
-@kernel
+@rare
 def leave(out, verdict, mbuf):
     """Put a packet into its verdict's queue; into the drop queue, counted, when that is full or the verdict does not exist."""
     if verdict == KEEP:
@@ -116,9 +116,20 @@ def depart(out, tx, ready, verdict, mbuf):
     if verdict == TX and ready < QUEUE:
         store64(tx + ready * 8, mbuf)
         return ready + 1
+    if verdict == DROP:
+        _drop(out, mbuf)
+        return ready
     set_queue_count(out, i64(TX), ready)
     leave(out, verdict, mbuf)
     return ready
+
+
+@kernel
+def _drop(out, mbuf):
+    """Into the drop queue, which is emptied every turn and holds more than a turn can bring."""
+    count = load64(out + _QUEUED + DROP * 8)
+    store64(i64(record_at(out, CORE).queues) + (DROP * 2 * QUEUE + count) * 8, mbuf)
+    store64(out + _QUEUED + DROP * 8, count + 1)
 
 
 @kernel

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dpdk_io.jit import inlined
 from dpdk_io.memory import div64, i64
-from tcp.congestion import initial_window
 from tcp.connection import (
     ACK_ALONE,
     ACK_DUE,
@@ -129,8 +128,8 @@ def next_expected(conn, now):
     Its sequence number is what snd_nxt was before, ACK and window are the connection's; a SYN has an MSS option. Only after an
     ACK without payload may there be more to send.
     """
-    bits, state, una, nxt = i64(conn.bits), i64(conn.state), i64(conn.snd_una), i64(conn.snd_nxt)
-    queued, flight, mss = distance(i64(conn.snd_end), nxt), distance(nxt, una), i64(conn.mss)
+    bits, state, nxt = i64(conn.bits), i64(conn.state), i64(conn.snd_nxt)
+    queued = distance(i64(conn.snd_end), nxt)
     if bits & _TROUBLE:
         return i64(REFUSED)
     if state < ESTABLISHED:
@@ -139,21 +138,19 @@ def next_expected(conn, now):
     if bits & ACK_ALONE or queued + fin <= 0:
         conn.bits = bits & ~(ACK_DUE | ACK_ALONE)
         return i64(ACK) if bits & (ACK_DUE | ACK_ALONE) else i64(0)
-    if queued > mss or flight + queued + fin > i64(conn.snd_wnd) or flight + mss > initial_window(mss):
+    if nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED:
         return i64(REFUSED)
-    if not bits & TIMED:
-        if flight:
-            return i64(REFUSED)
-        conn.rtt_time = now & MASK
-    if not flight:
-        conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
     conn.snd_nxt = advance(nxt, queued + fin)
-    conn.bits = (bits | TIMED) & ~ACK_DUE
+    conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
     if fin:
+        conn.bits = bits & ~ACK_DUE
         if state == ESTABLISHED:
             conn.state = FIN_WAIT_1
         elif state == CLOSE_WAIT:
             conn.state = LAST_ACK
+    else:
+        conn.bits = (bits | TIMED) & ~ACK_DUE
+        conn.rtt_time = now & MASK
     return ACK | fin | (PSH if queued else 0) | queued << 8
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import be16, be32, i64, load8, put_be16, put_be32, store16
 from tcp.segment import OPT_MSS, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
@@ -45,7 +45,7 @@ def parse_options(address, length, seg):
     return _parse_options(address, length, seg)
 
 
-@kernel
+@rare
 def _parse_options(address, length, seg):
     seg.opts = 0
     end = address + length

@@ -147,7 +147,7 @@ def _send(conn, cold, out, bits, length, fin, queued, now):
     if bits & REWOUND:
         if distance(end, i64(cold.snd_max)) >= 0:
             bits &= ~REWOUND
-    elif not bits & TIMED:
+    elif not bits & TIMED and not fin:
         bits |= _time(conn, cold, nxt != una, end, now)
     if nxt == una:
         expire_after(conn, i64(conn.rto), now)

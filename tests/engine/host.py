@@ -50,7 +50,7 @@ _resources: dict[str, Any] = {}
 def pipeline() -> Pipeline:
     """All that can stand in trafficengine's pipeline, for every host the same."""
     steps = [
-        tcp_timers, arp_ask, tcp_client, handover, parse, own_mac,
+        tcp_timers, arp_ask, tcp_client, handover, own_mac, parse,
         GroupBy(
             "kind",
             {
