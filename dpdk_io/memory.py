@@ -227,7 +227,7 @@ def _load_acquire(address: int) -> int:
     return ctypes.c_int64.from_address(int(address)).value
 
 
-@_twin_of(lambda a, b: (int(a) & _MASK) // int(b))
+@_twin_of(lambda a, b: signed((int(a) & _MASK) // int(b)))
 def div64(typingctx, a, b):
     """The quotient of two unsigned words; by a constant it is a multiplication."""
     return types.int64(types.int64, types.int64), lambda context, builder, signature, args: builder.udiv(*args)

@@ -25,15 +25,16 @@ def loads(address, out):
     out[3] = m.load64(address)
     out[4] = m.be16(address)
     out[5] = m.be32(address)
+    out[6] = m.be64(address)
 
 
 @given(st.binary(min_size=9, max_size=9), st.integers(0, 1))
 def test_loads_extend_with_zeros_in_the_order_they_say(data: bytes, start: int) -> None:
-    memory, out = np.frombuffer(data, np.uint8).copy(), np.zeros(6, np.int64)
+    memory, out = np.frombuffer(data, np.uint8).copy(), np.zeros(7, np.int64)
     loads(memory.ctypes.data + start, out)
     data = data[start:]
     little = [int.from_bytes(data[:size], "little", signed=size == 8) for size in (1, 2, 4, 8)]
-    big = [int.from_bytes(data[:size], "big") for size in (2, 4)]
+    big = [int.from_bytes(data[:size], "big", signed=size == 8) for size in (2, 4, 8)]
     assert out.tolist() == little + big
 
 
@@ -71,6 +72,55 @@ def test_arithmetic_wraps_at_64_bits(a: int, b: int, n: int) -> None:
     around = (a & MASK) + (b & MASK)
     around -= MASK if around > MASK else 0
     assert [int(x) & MASK for x in out] == [a * b & MASK, a + b & MASK, (a & MASK) >> n, around]
+
+
+@kernel
+def parts(a, b, out):
+    out[0] = m.div64(a, b)
+    out[1] = m.bit_length(m.shr64(a, 1))
+
+
+@given(WORDS, st.integers(1, (1 << 63) - 1))
+def test_quotients_and_lengths_are_those_of_unsigned_words(a: int, b: int) -> None:
+    out = np.zeros(2, np.int64)
+    parts(a, b, out)
+    assert [int(x) & MASK for x in out] == [(a & MASK) // b, ((a & MASK) >> 1).bit_length()]
+
+
+@given(st.integers(0, 200), st.integers(0, 9), st.integers(0, 9))
+def test_copies_just_what_it_should(size: int, source: int, target: int) -> None:
+    given = np.random.default_rng(size).integers(1, 256, 210, dtype=np.uint8)
+    memory = np.zeros(220, np.uint8)
+    m.copy(memory.ctypes.data + target, given.ctypes.data + source, size)
+    assert memory[target : target + size].tobytes() == given[source : source + size].tobytes()
+    assert not memory[:target].any()
+    assert not memory[target + size :].any()
+
+
+WIDE = np.dtype([("small", "i2"), ("word", "u4"), ("ratio", "f8"), ("row", "u1", (3,))])
+
+
+@kernel
+def change_wide(records, index):
+    record = m.row(records, index)
+    record.word = record.small - 1
+    record.small += 40_000
+    record.ratio *= 0.5
+    record.row[1] = record.row[0] + 1
+    return record.word + (1 << 40)
+
+
+def test_fields_read_as_64_bits_and_are_truncated_when_written() -> None:
+    records = np.zeros(2, WIDE).view(np.recarray)
+    records[1].small, records[1].ratio, records[1].row[0] = -30_000, 3.0, 7
+    if JIT:
+        assert change_wide(records, 1) == (1 << 32) - 30_001 + (1 << 40)
+        assert records[1].tolist()[:3] == (10_000, (1 << 32) - 30_001, 1.5)
+        assert records[1].row.tolist() == [7, 8, 0]
+        assert records[0].tolist()[:3] == (0, 0, 0.0)
+    else:
+        with pytest.raises(OverflowError):
+            change_wide(records, 1)
 
 
 @kernel
