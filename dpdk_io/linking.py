@@ -12,6 +12,7 @@ from typing import Any
 
 from llvmlite.binding import Linkage
 from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 
@@ -64,11 +65,12 @@ class Whole(JITCodeLibrary):
 
 @contextmanager
 def made_as(library: type[JITCodeLibrary]) -> Iterator[None]:
-    """Within the block numba's libraries are of this kind."""
-    codegen = cpu_target.target_context.codegen()
-    before = codegen._library_class
-    codegen._library_class = library
-    try:
-        yield
-    finally:
-        codegen._library_class = before
+    """Within the block numba's libraries are of this kind; other threads that want to compile wait."""
+    with global_compiler_lock:
+        codegen = cpu_target.target_context.codegen()
+        before = codegen._library_class
+        codegen._library_class = library
+        try:
+            yield
+        finally:
+            codegen._library_class = before
