@@ -9,6 +9,7 @@ import numpy as np
 
 from apps.addresses import ip_text
 from apps.config import TrafficConfig
+from apps.isn_secret import isn_secret
 from dpdk_io import Port, toeplitz
 from dpdk_io.errors import DeviceError
 from dpdk_io.kernel_side import Tap
@@ -122,6 +123,7 @@ class Site:
             records=_RECORDS if config.records is not None else 0,
             kernel_side=self.tap is not None,
             steering=self.steering.of(k) if self.steering is not None else None,
+            isn_secret=isn_secret(),
             seed=config.seed,
             core=k,
         )

@@ -110,7 +110,7 @@ ENGINE = np.dtype(
             "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering",
             "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
             "is_client", "wanted", "max_open", "started", "paused",
-            "isn_key0", "isn_key1",
+            "isn_key0", "isn_key1", "isn_clock",
             "request", "own_payload", "expect", "expect_len", "response_kind", "response",
             "response_len", "response_head_len", "echo", "echo_mask", "echo_stride",
             "fin_by_client", "fin_by_server", "message_len",

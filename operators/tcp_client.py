@@ -146,7 +146,8 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     conn, app = conn_at(eng, slot), app_at(eng, slot)
     limits = record_at(i64(eng.client_limits), LIMITS)
     peer_ip, peer_port = i64(target.ip), i64(target.port)
-    iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, port, peer_ip, peer_port, i64(eng.now_us))
+    isn_now = i64(eng.now_us) + i64(eng.isn_clock)
+    iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, port, peer_ip, peer_port, isn_now)
     connect(conn, limits, local_ip, port, peer_ip, peer_port, i64(eng.next_target), iss)
     new_app(app, i64(app.hash), peer_mac, _due(eng, now))
     app.uid = (peek(i64(eng.client), ATTEMPTED) + 1) & 0xFFFFFFFF

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +82,8 @@ class Settings:
     """Segments that are not ours take the SLOW path instead of being dropped or reset."""
     steering: np.ndarray | None = None
     """The core's `Steering` record: clients then use only ports whose packets come back to their core."""
+    isn_secret: tuple[int, int] | None = None
+    """Two words of 63 bits, the key of initial sequence numbers; None: a fresh one."""
     seed: int = 1
     core: int = 0
 
@@ -137,7 +140,8 @@ class TcpEngine:
         waits = 1 << max(settings.time_waits, 1).bit_length()
         self._array("tw_ring", waits, "i8")
         self.record.tw_mask = waits - 1
-        self.record.isn_key0, self.record.isn_key1 = (secrets.randbits(63) for _ in range(2))
+        self.record.isn_key0, self.record.isn_key1 = settings.isn_secret or (secrets.randbits(63), secrets.randbits(63))
+        self.record.isn_clock = time.monotonic_ns() // 1000
         if settings.records:
             self._records = self._array("records", settings.records, RECORD)
             self.record.record_mask = settings.records - 1

@@ -32,7 +32,7 @@ from tcp.open import accept, listen
 from tcp.receive import receive
 from tcp.reset import reset_for
 from tcp.segment import SEGMENT, SYN
-from tcp.slots import SLOTS, take_slot
+from tcp.slots import SLOTS, give_slot, take_slot
 
 
 @operator(
@@ -145,13 +145,19 @@ def _no_connection(eng, out, pkt, mbuf, meta, state, now):
 @inlined
 def _accept(eng, pkt, meta, state, now):
     hashed = i64(meta.tcp_hash)
-    slot = take_slot(record_at(i64(eng.slots), SLOTS)) if not i64(eng.closing) else i64(-1)
-    if slot < 0 or not insert(record_at(i64(eng.index), INDEX), hashed, slot):
+    slots = record_at(i64(eng.slots), SLOTS)
+    slot = take_slot(slots) if not i64(eng.closing) else i64(-1)
+    if slot < 0:
+        state.table_full += 1
+        return i64(-DROP)
+    if not insert(record_at(i64(eng.index), INDEX), hashed, slot):
+        give_slot(slots, slot)
         state.table_full += 1
         return i64(-DROP)
     limits = record_at(i64(eng.server_limits), LIMITS)
     local_ip, peer_ip, local_port, peer_port = i64(meta.dst), i64(meta.src), i64(meta.dport), i64(meta.sport)
-    iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, i64(eng.now_us))
+    isn_now = i64(eng.now_us) + i64(eng.isn_clock)
+    iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, isn_now)
     accept(conn_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, i64(0), iss)
     new_app(app_at(eng, slot), hashed, source_mac(pkt), now)
     counters = i64(eng.server)

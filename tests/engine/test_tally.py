@@ -71,7 +71,8 @@ class Slow:
 
 
 events = st.sampled_from([0, EV_ESTABLISHED, EV_DATA, EV_FIN, EV_FIN_ACKED, EV_UNACCEPTABLE, EV_RESET, EV_DATA | EV_FIN])
-arrivals = st.tuples(st.sampled_from([ESTABLISHED, CLOSE_WAIT, TIME_WAIT]), events, st.sampled_from([ACK, ACK | PSH, RST, ACK | FIN]))
+states = st.sampled_from([ESTABLISHED, CLOSE_WAIT, TIME_WAIT])
+arrivals = st.tuples(states, events, st.sampled_from([ACK, ACK | PSH, RST, ACK | FIN]))
 departures = st.tuples(st.sampled_from([SYN, SYN | ACK, ACK, ACK | PSH, ACK | FIN]), st.integers(0, 2), st.booleans())
 
 

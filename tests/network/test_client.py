@@ -85,6 +85,15 @@ def test_a_response_of_many_segments_is_read_to_its_end(lab: Lab, tmp_path: Path
     assert run.result["client"]["BytesReceived"] > 200 * len(body)
 
 
+def test_a_second_run_is_not_held_up_by_what_the_first_left_in_time_wait(lab: Lab, tmp_path: Path) -> None:
+    ours, theirs = lab.cable()
+    nginx(theirs, tmp_path, BODY)
+    for _ in range(2):
+        run = run_in(ours, *CLIENT, "--device", "af_packet:v0", "--connections", 500, "--seed", 7)
+        assert_all_served(run, 500)
+    assert int(theirs.run("sh", "-c", "ss -Htan state time-wait | wc -l").stdout) == 500
+
+
 @pytest.mark.parametrize("sender", ["m0", "m1"])
 def test_lost_packets_fail_no_connection(lab: Lab, tmp_path: Path, sender: str) -> None:
     """101 is prime to the packets of a connection, so each kind of packet is lost, a few per mille of connections losing one."""
