@@ -37,10 +37,12 @@ def port_options(config: RunConfig, **changes: Any) -> Options:
 class Signals:
     """Within the block SIGINT and SIGTERM end the run instead of the program; the first one is remembered in `name`.
 
-    Compiling is better left outside: it would have to come to its end first.
+    While `starting` they end what goes on, compiling for instance, by an exception as well. Where a library swallows it, the run
+    that then begins is over at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, starting: bool = False) -> None:
+        self.starting = starting
         self.name: str | None = None
         self._before: dict[int, Any] = {}
 
@@ -51,6 +53,8 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.name = self.name or (SIGINT if number == signal.SIGINT else SIGTERM)
+        if self.starting:
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def __exit__(self, *failure: object) -> None:
         for number, handler in self._before.items():

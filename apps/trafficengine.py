@@ -38,13 +38,14 @@ _LABELS = {"role": ("client", "server"), "cause": CAUSES}
 def run(config: TrafficConfig) -> Result:
     """Run *config*; TeError when next hops do not answer, DeviceError when a device cannot be opened."""
     with ExitStack() as stack:
+        signals = stack.enter_context(Signals(starting=True))
         ports = stack.enter_context(open_ports(config.devices, config.cores, port_options(config)))
         tap = open_tap(config, ports[0].mac, stack)
         sites = [Site(config, port, tap if number == 0 else None) for number, port in enumerate(ports)]
         pipelines = [traffic_pipeline(site) for site in sites]
         cores = [[_instance(*on, k) for on in zip(sites, pipelines, strict=True)] for k in range(len(config.cores))]
         compile_cores([core for instances in cores for core in instances], config.quiet)
-        signals = stack.enter_context(Signals())
+        signals.starting = False
         traffic = _Traffic(config, sites, cores, stack)
         started = traffic.run(run_of(config, cores, ports), signals)
         return traffic.result(started, port_statistics(ports))
