@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import inlined, kernel, rare
+from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from tcp.connection import COLD, CONN
 
@@ -186,7 +186,7 @@ def is_listening(eng, port):
     return _holds(i64(eng.listen), i64(eng.n_listen), port)
 
 
-@rare
+@kernel
 def _holds(words, n, wanted):
     """Is *wanted* among the *n* 64-bit words?"""
     for i in range(n):
