@@ -57,7 +57,7 @@ def inlined(fn: Callable[..., Any]) -> Any:
 
 
 def _compile(fn: Callable[..., Any], part: type[Part], *, forceinline: bool) -> Any:
-    outer = numba.njit(**_FLAGS)(fn)
+    outer = _whole(numba.njit(**_FLAGS)(fn))
     if not JIT:
         return outer
     inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=forceinline, **_FLAGS)(fn)
@@ -82,7 +82,11 @@ def _widened(kind: Any) -> Any:
 
 def entry(fn: Callable[..., Any]) -> Any:
     """Compile *fn*, the entry of a generated file, and keep the machine code on disk."""
-    dispatcher = numba.njit(cache=True, **_FLAGS)(fn)
+    return _whole(numba.njit(cache=True, **_FLAGS)(fn))
+
+
+def _whole(dispatcher: Any) -> Any:
+    """Have *dispatcher* compile into libraries that keep what they link to themselves."""
     if not JIT:
         return dispatcher
     compile_it = dispatcher.compile
