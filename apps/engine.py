@@ -37,8 +37,8 @@ def port_options(config: RunConfig, **changes: Any) -> Options:
 class Signals:
     """Within the block SIGINT and SIGTERM end the run instead of the program; the first one is remembered in `name`.
 
-    While `starting` they end what goes on, compiling for instance, by an exception as well. Where a library swallows it, the run
-    that then begins is over at once.
+    While `starting` the first one also ends what goes on, compiling for instance, by an exception. Where a library swallows it,
+    the run that then begins is over at once.
     """
 
     def __init__(self, *, starting: bool = False) -> None:
@@ -52,8 +52,9 @@ class Signals:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        first = self.name is None
         self.name = self.name or (SIGINT if number == signal.SIGINT else SIGTERM)
-        if self.starting:
+        if first and self.starting:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def __exit__(self, *failure: object) -> None:

@@ -18,19 +18,20 @@ def chosen_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """`chosen_dir`, created with mode 0700 where it is missing. What lies there is executed: one that is another user's or cannot
-    be written is replaced by a temporary one, gone at exit."""
+    """`chosen_dir`, created with mode 0700 where it is missing. What lies there is executed: one that others may write, or this
+    user may not, is replaced by a temporary one, gone at exit."""
     path = chosen_dir()
     return path if usable(path) else _temporary()
 
 
 def usable(path: Path) -> bool:
-    """Whether *path* is, or can be made, a directory of this user's that can be written."""
+    """Whether *path* is, or can be made, a directory that this user can write, and nobody else."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return path.stat().st_uid == os.geteuid() and os.access(path, os.W_OK | os.X_OK)
+        status = path.stat()
     except OSError:
         return False
+    return status.st_uid == os.geteuid() and status.st_mode & 0o022 == 0 and os.access(path, os.W_OK | os.X_OK)
 
 
 @cache

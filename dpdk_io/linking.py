@@ -44,17 +44,20 @@ class Part(JITCodeLibrary):
 class RarePart(Part):
     """A part that is hardly ever called: LLVM keeps it, and the way to it, out of the way of everything else."""
 
-    def add_llvm_module(self, ll_module: Any) -> None:
-        """Mark what is defined, before anything is linked to it."""
-        for function in ll_module.functions:
+    def add_ir_module(self, ir_module: Any) -> None:
+        """Mark what is defined."""
+        for function in ir_module.functions:
             if not function.is_declaration:
-                function.add_function_attribute("cold")
-                function.add_function_attribute("noinline")
-        super().add_llvm_module(ll_module)
+                function.attributes.add("cold")
+                function.attributes.add("noinline")
+        super().add_ir_module(ir_module)
 
 
 class Whole(JITCodeLibrary):
-    """A library in which everything that was linked is its own: LLVM may take it apart, and sees that no kernel raises."""
+    """A library in which everything that was linked is its own: LLVM may take it apart, and sees that no kernel raises.
+
+    Nor may two libraries share what both have linked: each was optimised for itself.
+    """
 
     def _optimize_final_module(self) -> None:
         for function in self._final_module.functions:

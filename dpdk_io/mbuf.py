@@ -31,7 +31,7 @@ HEADROOM = 128
 DATA_ROOM = 2048
 """Bytes for the frame in one mbuf, after the headroom."""
 
-_BUF_ADDR, _DATA_OFF, _REARM, _NB_SEGS = 0, 16, 16, 20
+_BUF_ADDR, _DATA_OFF, _NB_SEGS = 0, 16, 20
 _OL_FLAGS, _PKT_LEN, _DATA_LEN, _RSS, _BUF_LEN = 24, 36, 40, 44, 54
 _TX_OFFLOAD, _CHECKSUMS = 72, 1 << 55 | 1 << 54 | 1 << 52
 """RTE_MBUF_F_TX_IPV4, ..._IP_CKSUM, ..._TCP_CKSUM."""

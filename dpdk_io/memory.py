@@ -13,7 +13,7 @@ import mmap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -335,7 +335,8 @@ def aligned(count: int, dtype: Any, alignment: int = 64) -> np.recarray:
     if size >= _LARGE:
         alignment = _HUGE_PAGE
         pages = mmap.mmap(-1, size + alignment, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        pages.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a kernel that was built without huge pages
+            pages.madvise(mmap.MADV_HUGEPAGE)
         raw = np.frombuffer(pages, np.uint8)
     else:
         raw = np.zeros(size + alignment, np.uint8)

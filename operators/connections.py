@@ -102,9 +102,9 @@ def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
     if length:
         write_payload(eng, conn, app, slot, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
     mss = i64(record_at(limits_of(eng, conn), LIMITS).mss) if flags & SYN else i64(0)
-    ack, wnd = i64(conn.rcv_nxt), i64(conn.rcv_wnd)
-    ips, ports = (i64(conn.local_ip), i64(conn.peer_ip)), (i64(conn.local_port), i64(conn.peer_port))
-    write_frame(mbuf, flags, seq, ack, wnd, mss, length, i64(eng.mac), i64(app.peer_mac), ips[0], ports[0], ips[1], ports[1])
+    ack, wnd, mac, peer_mac = i64(conn.rcv_nxt), i64(conn.rcv_wnd), i64(eng.mac), i64(app.peer_mac)
+    ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
+    write_frame(mbuf, flags, seq, ack, wnd, mss, length, mac, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 

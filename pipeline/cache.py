@@ -6,55 +6,30 @@ source and of every function and constant reachable from its kernels: an edit an
 
 from __future__ import annotations
 
-import atexit
 import dis
 import enum
-import functools
 import hashlib
 import importlib.util
 import inspect
 import os
-import shutil
 import sys
 import tempfile
 import types
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-from dpdk_io import jit
-
-
-def cache_directory() -> Path:
-    """The user's own cache directory (TE_APPS_CACHE, XDG_CACHE_HOME/te-apps, ~/.cache/te-apps), mode 0700; a temporary one when
-    that cannot be written, or when somebody else can write there: what lies there is executed."""
-    named = os.environ.get("TE_APPS_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    path = Path(named or os.path.join(base, "te-apps"))
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        status = path.stat()
-        ours = status.st_uid == os.geteuid() and status.st_mode & 0o022 == 0
-    except OSError:
-        ours = False
-    return path if ours and os.access(path, os.W_OK) else _temporary_directory()
-
-
-@functools.cache
-def _temporary_directory() -> Path:
-    """One for this process, removed at its end."""
-    path = tempfile.mkdtemp(prefix="te-apps-")
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
-    return Path(path)
+from dpdk_io import jit, linking, reference
+from dpdk_io.cache import cache_dir
 
 
 def digest(source: str, functions: list[Any]) -> str:
     """16 hex digits over *source*, everything reachable from *functions*, the versions and flags that shape the machine code."""
     h = hashlib.sha256(f"{sys.version} {np.__version__} {numba.__version__} {jit.BOUNDSCHECK}\n{source}".encode())
-    h.update(inspect.getsource(jit).encode())
+    for policy in (jit, linking, reference):
+        h.update(inspect.getsource(policy).encode())
     seen: set[int] = set()
     for function in functions:
         for line in _describe(function, seen):
@@ -138,7 +113,7 @@ class Generated:
     def __init__(self, name: str, text: str, kernels: Mapping[str, Any]) -> None:
         """*text* has the placeholder KERNELS where it imports the *kernels* from."""
         tag = digest(text, [*kernels.values(), *_imported(text)])
-        self.path = cache_directory() / f"{name}_{tag}.py"
+        self.path = cache_dir() / f"{name}_{tag}.py"
         self.source = text.replace("KERNELS", f"te_kernels_{tag}")
         self._kernels_name = f"te_kernels_{tag}"
         self._kernels = kernels

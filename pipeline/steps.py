@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.operator import Operator
-
 
 @dataclass(frozen=True)
 class GroupBy:
@@ -27,6 +25,3 @@ class Stage:
 
     What one stage prefetches for all of them, the next one needs not wait for.
     """
-
-
-Step = Operator | GroupBy | Stage

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import aligned, i64, load32, prefetch, record_at, store32
+from dpdk_io.memory import aligned, i64, load32, record_at, store32
 from tcp.block import Block
 
 BUCKETS = 1 << 16
@@ -54,12 +54,6 @@ def _move(wheel, entry, slot, deadline):
 def cancel(wheel, slot):
     """Forget what was armed for *slot*."""
     _entry(wheel, slot).deadline = 0
-
-
-@kernel
-def prefetch_timer(wheel, slot):
-    """Ask for the cache line that `arm` and `cancel` touch."""
-    prefetch(i64(wheel.entries) + slot * _ENTRY_BYTES)
 
 
 @kernel

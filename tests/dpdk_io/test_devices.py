@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,6 @@ from dpdk_io import UsageError, open_ports, requirements
 from dpdk_io.devices import parse
 from dpdk_io.errors import DeviceError
 from dpdk_io.pcapfile import count_packets
-
-root = pytest.mark.skipif(os.geteuid() != 0, reason="asks for capabilities before it parses further")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +39,7 @@ def test_names_become_devargs(spec: str, queues: int, devargs: str) -> None:
     assert device.name == devargs.split(",")[0]
 
 
-@root
+@pytest.mark.root  # asks for capabilities before it parses further
 @pytest.mark.parametrize(
     ("spec", "queues", "devargs"),
     [
@@ -113,7 +110,7 @@ def test_mistakes_are_refused_with_a_remedy(spec: str, cause: str, remedy: str) 
     assert caught.value.exit_code == 2
 
 
-@root
+@pytest.mark.root  # asks for capabilities before it parses further
 def test_more_cores_than_queues_of_the_interface_are_refused() -> None:
     with pytest.raises(DeviceError, match="lo has 1 queues for 2 cores"):
         parse("af_xdp:lo", 2)

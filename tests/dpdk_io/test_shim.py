@@ -109,6 +109,13 @@ def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: py
     assert cache_dir() == tmp_path / ".cache" / "te-apps"
 
 
+def test_a_cache_where_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TE_APPS_CACHE", str(tmp_path / "mine"))
+    assert cache_dir() == tmp_path / "mine"
+    (tmp_path / "mine").chmod(0o777)
+    assert cache_dir() != tmp_path / "mine"
+
+
 def test_unfinished_files_lie_beside_their_target(tmp_path: Path) -> None:
     first, second = unfinished(tmp_path / "x.so"), unfinished(tmp_path / "x.so")
     assert first != second

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.cache import cache_directory, digest
+from pipeline.cache import digest
 
 HELPER = """
 import enum
@@ -136,22 +136,3 @@ def test_an_edited_constant_in_another_file_reaches_the_machine_code(tmp_path: P
     assert results == [["tx", "drop"], ["tx", "drop"], ["tx", "tx"]]
     assert len(list((tmp_path / "cache").glob("bench_*.py"))) == 2
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
-
-
-def test_a_directory_where_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TE_APPS_CACHE", str(tmp_path / "mine"))
-    assert cache_directory() == tmp_path / "mine"
-    (tmp_path / "mine").chmod(0o777)
-    elsewhere = cache_directory()
-    assert elsewhere != tmp_path / "mine"
-    assert elsewhere.stat().st_mode & 0o777 == 0o700
-    assert cache_directory() == elsewhere
-
-
-def test_a_file_in_place_of_the_directory_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("TE_APPS_CACHE", str(tmp_path / "file"))
-    assert cache_directory().is_dir()
-    monkeypatch.delenv("TE_APPS_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_directory() == tmp_path / "xdg" / "te-apps"
