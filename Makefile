@@ -83,7 +83,7 @@ $(BIN)/python:
 # Only root can install, and only Debian's kind of system has apt-get; elsewhere the tests say what they miss.
 packages:
 	@[ -n '$(ROOT)' ] && command -v apt-get >/dev/null || exit 0
-	installed=$$(dpkg-query -W -f='$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>/dev/null | sed -n 's/^installed //p')
+	installed=$$(dpkg-query -W -f='$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>/dev/null | sed -n 's/^installed //p') || :
 	missing=$$(comm -23 <(tr ' ' '\n' <<<'$(PACKAGES)' | sort) <(sort <<<"$$installed"))
 	[ -n "$$missing" ] || exit 0
 	$(APT) update && $(APT) install -y --no-install-recommends $$missing
