@@ -147,7 +147,7 @@ def conn_at(eng, slot):
 @kernel
 def cold_at(eng, slot):
     """Its congestion state."""
-    return record_at(i64(eng.colds) + slot * 128, COLD)
+    return record_at(i64(eng.colds) + slot * 192, COLD)
 
 
 @kernel
@@ -169,7 +169,7 @@ def prefetch_connection(eng, slot):
     prefetch(i64(eng.apps) + slot * 64)
 
 
-assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 128, 64, 64)
+assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 192, 64, 64)
 
 
 @kernel

@@ -148,7 +148,7 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     peer_ip, peer_port = i64(target.ip), i64(target.port)
     isn_now = i64(eng.now_us) + i64(eng.isn_clock)
     iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, port, peer_ip, peer_port, isn_now)
-    connect(conn, limits, local_ip, port, peer_ip, peer_port, i64(eng.next_target), iss)
+    connect(conn, limits, local_ip, port, peer_ip, peer_port, iss)
     new_app(app, i64(app.hash), peer_mac, _due(eng, now))
     app.uid = (peek(i64(eng.client), ATTEMPTED) + 1) & 0xFFFFFFFF
     app.local_index = local

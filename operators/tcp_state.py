@@ -158,7 +158,7 @@ def _accept(eng, pkt, meta, state, now):
     local_ip, peer_ip, local_port, peer_port = i64(meta.dst), i64(meta.src), i64(meta.dport), i64(meta.sport)
     isn_now = i64(eng.now_us) + i64(eng.isn_clock)
     iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, isn_now)
-    accept(conn_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, i64(0), iss)
+    accept(conn_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, iss)
     new_app(app_at(eng, slot), hashed, source_mac(pkt), now)
     counters = i64(eng.server)
     bump(counters, RECV_SYN, 1)

@@ -61,7 +61,7 @@ def acknowledge(conn, cold, seg, limits, now):
         _advance(conn, cold, limits, ack, acked, now)
         events |= EV_ACKED
     if acked >= 0:
-        wnd = i64(seg.wnd)
+        wnd = i64(seg.wnd) << i64(conn.snd_shift)
         if acked == 0 and flight and _is_duplicate(conn, seg, wnd):
             on_duplicate(conn, cold)
         _window(conn, cold, limits, i64(seg.seq), wnd, now)
@@ -105,9 +105,11 @@ def _advance(conn, cold, limits, ack, acked, now):
 @kernel
 def _window(conn, cold, limits, seq, wnd, now):
     """Update SND.WND unless the segment is older than the one that set it last."""
-    if distance(seq, i64(conn.snd_wl1)) < 0:
+    ready = i64(conn.bits) & COLD_READY
+    if distance(seq, i64(cold.snd_wl1) if ready else i64(conn.rcv_nxt)) < 0:
         return
-    conn.snd_wl1 = seq
+    if ready:
+        cold.snd_wl1 = seq
     before = i64(conn.snd_wnd)
     conn.snd_wnd = wnd
     if wnd == 0:

@@ -33,6 +33,8 @@ def warm(conn, cold):
     cold.ssthresh = _LARGEST
     cold.dup_acks = 0
     cold.since = 0
+    cold.board = 0
+    cold.snd_wl1 = i64(conn.rcv_nxt)
 
 
 @kernel

@@ -44,6 +44,14 @@ PERSIST = 1 << 11
 """The window is shut, there is more to send, and the deadline is for a probe."""
 PROBE = 1 << 12
 """A zero-window probe is due."""
+WS_OK = 1 << 13
+"""Windows are scaled (RFC 7323): what the peer sends by snd_shift, what we send by rcv_shift."""
+SACK_OK = 1 << 14
+"""Both sides understand selective acknowledgments (RFC 2018)."""
+TS_OK = 1 << 15
+"""Every segment carries timestamps (RFC 7323)."""
+ECN_OK = 1 << 16
+"""Both sides understand explicit congestion notification (RFC 3168)."""
 
 CONN = np.dtype(
     [
@@ -53,18 +61,18 @@ CONN = np.dtype(
         ("peer_port", "<u2"),
         ("state", "u1"),
         ("retries", "u1"),  # timeouts since the peer was last heard
-        ("bits", "<u2"),
+        ("snd_shift", "u1"),  # of the windows that the peer advertises,
+        ("rcv_shift", "u1"),  # and of those that we do
         ("snd_una", "<u4"),
         ("snd_nxt", "<u4"),
         ("snd_end", "<u4"),  # after the last queued byte; the FIN has this number
         ("iss", "<u4"),
         ("rcv_nxt", "<u4"),
         ("snd_wnd", "<u4"),  # bytes
-        ("snd_wl1", "<u4"),  # SND.WL2 is not kept: an ACK not before snd_una is never before it
+        ("rcv_wnd", "<u4"),  # bytes advertised
+        ("bits", "<u4"),
         ("mss", "<u2"),  # payload bytes a segment of ours may carry
-        ("rcv_wnd", "<u2"),  # bytes advertised
         ("rto", "<u2"),  # ms
-        ("owner", "<u2"),  # the caller's: target or listener
         ("deadline", "<u4"),  # ms; when on_timer must run, 0 = never
         ("srtt", "<u2"),  # units of rto.UNIT us; 0 = nothing measured
         ("rttvar", "<u2"),  # units of rto.UNIT us
@@ -75,12 +83,13 @@ assert CONN.itemsize == 64
 
 COLD = np.dtype(
     {
-        "names": ["snd_max", "rtt_seq", "recover", "cwnd", "ssthresh", "dup_acks", "since"],
-        "formats": ["<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4"],
-        "itemsize": 128,
+        "names": ["board", "snd_max", "rtt_seq", "recover", "cwnd", "ssthresh", "dup_acks", "since", "snd_wl1"],
+        "formats": ["<i8", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4"],
+        "itemsize": 192,
     }
 )
-"""snd_max, rtt_seq, recover: sequence numbers; cwnd, ssthresh: bytes; since: ms of the first unanswered retransmission."""
+"""board: address of the BOARD in use, or 0; snd_max, rtt_seq, recover, snd_wl1: sequence numbers; cwnd, ssthresh: bytes; since:
+ms of the first unanswered retransmission. SND.WL2 is not kept: an ACK not before snd_una is never before it."""
 assert COLD.itemsize % 64 == 0
 
 
@@ -90,6 +99,12 @@ def sent(conn, cold):
     if i64(conn.bits) & REWOUND:
         return i64(cold.snd_max)
     return i64(conn.snd_nxt)
+
+
+@kernel
+def advertised(conn):
+    """The window field of a segment that is no SYN."""
+    return min(i64(conn.rcv_wnd) >> i64(conn.rcv_shift), 0xFFFF)
 
 
 @kernel

@@ -71,8 +71,7 @@ def receive_expected(conn, seg, limits, now):
         elif 1 << state & _OUR_FIN_STATES and i64(seg.ack) == advance(i64(conn.snd_end), 1):
             state, events = _after_our_fin(state)
         conn.snd_una = i64(seg.ack)
-    conn.snd_wl1 = i64(seg.seq)
-    conn.snd_wnd = i64(seg.wnd)
+    conn.snd_wnd = i64(seg.wnd) << i64(conn.snd_shift)
     seg.skip = 0
     seg.accepted = length
     if text:

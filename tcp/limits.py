@@ -20,6 +20,7 @@ LIMITS = np.dtype(
         ("time_wait_ms", "<u4"),
         ("fin_wait_2_ms", "<u4"),
         ("idle_ms", "<u4"),
+        ("boards", "<i8"),
     ]
 )
 
@@ -35,6 +36,7 @@ _DEFAULTS = {
     "time_wait_ms": 60_000,
     "fin_wait_2_ms": 60_000,
     "idle_ms": 0,
+    "boards": 0,
 }
 
 
@@ -43,7 +45,8 @@ def new_limits(**values: int) -> Block:
 
     `mss` is the payload in bytes that our side can receive in one segment, and sends at most; `rcv_wnd` (bytes, below 65536) what
     it advertises. `rto_*`, `*_ms`: milliseconds; 0 is no limit for `user_timeout_ms`, `fin_wait_2_ms` and `idle_ms`. `*retries`
-    are timeouts after the first transmission, below 256. Raises ValueError for an unknown name or a value out of range.
+    are timeouts after the first transmission, below 256. `boards` is the address of a pool of boards, 0: there are none.
+    Raises ValueError for an unknown name or a value out of range.
     """
     unknown = sorted(set(values) - set(_DEFAULTS))
     if unknown:
@@ -59,6 +62,7 @@ def new_limits(**values: int) -> Block:
 
 _BOTTOMS = {"mss": 64, "rto_initial": 1, "rto_min": 1, "rto_max": 1}
 _TOPS = {
+    "boards": (1 << 63) - 1,
     "mss": 65535,
     "rcv_wnd": 65535,
     "rto_initial": 60_000,

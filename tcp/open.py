@@ -16,17 +16,16 @@ SMALLEST_MSS = 48
 
 
 @kernel
-def connect(conn, limits, local_ip, local_port, peer_ip, peer_port, owner, iss):
+def connect(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
     """Make *conn* a client in SYN_SENT; `next_segment` has its SYN.
 
-    *iss* is the initial sequence number, *owner* the caller's own number (16 bits). Addresses and ports: host byte order.
+    *iss* is the initial sequence number. Addresses and ports: host byte order.
     """
-    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, owner, iss)
+    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
     conn.state = SYN_SENT
     conn.bits = CLIENT
     conn.rcv_nxt = 0
     conn.snd_wnd = 0
-    conn.snd_wl1 = 0
     conn.mss = i64(limits.mss)
 
 
@@ -42,12 +41,12 @@ def listen(seg):
 
 
 @kernel
-def accept(conn, seg, limits, local_ip, local_port, peer_ip, peer_port, owner, iss):
+def accept(conn, seg, limits, local_ip, local_port, peer_ip, peer_port, iss):
     """Make *conn* a server in SYN_RECEIVED for the SYN *seg*; `next_segment` has its SYN-ACK.
 
     Payload and FIN that come with the SYN are left for the peer to send again.
     """
-    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, owner, iss)
+    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
     conn.state = SYN_RECEIVED
     conn.bits = 0
     take_syn(conn, seg, limits)
@@ -59,19 +58,19 @@ def take_syn(conn, seg, limits):
     seq = i64(seg.seq)
     conn.rcv_nxt = advance(seq, 1)
     conn.snd_wnd = i64(seg.wnd)
-    conn.snd_wl1 = seq
     theirs = i64(seg.mss) if i64(seg.opts) & OPT_MSS else 0
     conn.mss = min(max(theirs, SMALLEST_MSS) if theirs else DEFAULT_MSS, i64(limits.mss))
 
 
 @kernel
-def _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, owner, iss):
+def _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
     conn.local_ip = local_ip & MASK
     conn.peer_ip = peer_ip & MASK
     conn.local_port = local_port & 0xFFFF
     conn.peer_port = peer_port & 0xFFFF
-    conn.owner = owner & 0xFFFF
     conn.retries = 0
+    conn.snd_shift = 0
+    conn.rcv_shift = 0
     conn.iss = iss & MASK
     conn.snd_una = iss & MASK
     conn.snd_nxt = iss & MASK

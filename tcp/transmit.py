@@ -22,6 +22,7 @@ from tcp.connection import (
     SYN_SENT,
     TIMED,
     TIMED_LATER,
+    advertised,
     clear_bits,
     expire_after,
     sent,
@@ -217,7 +218,7 @@ def _probe(conn, cold, out, una, queued, now):
 def _fill(conn, out, seq, flags, payload_len, repeated):
     out.seq = seq
     out.ack = i64(conn.rcv_nxt) if flags & ACK else 0
-    out.wnd = i64(conn.rcv_wnd)
+    out.wnd = advertised(conn)
     out.tcp_flags = flags
     out.payload_len = payload_len
     out.rexmit = 1 if repeated > 0 else 0

@@ -76,12 +76,12 @@ class Endpoint:
         return bool((self.cold_memory.view(np.uint8) == POISON).all())
 
     def connect(self) -> Endpoint:
-        connect(self.conn, self.limits.record, *LOCAL, *PEER, 7, self.iss)
+        connect(self.conn, self.limits.record, *LOCAL, *PEER, self.iss)
         return self
 
     def accept(self, flags: str = "S", seq: int = IRS, wnd: int = 65535, mss: int = 0) -> Endpoint:
         self._fill(flags, seq, 0, 0, wnd, mss)
-        accept(self.conn, self.segment, self.limits.record, *LOCAL, *PEER, 9, self.iss)
+        accept(self.conn, self.segment, self.limits.record, *LOCAL, *PEER, self.iss)
         return self
 
     def _fill(self, flags: str, seq: int, ack: int, payload_len: int, wnd: int, mss: int) -> None:

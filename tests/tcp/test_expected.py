@@ -19,7 +19,6 @@ from tcp.transmit import next_segment
 NOW = 7_000_123
 LIMITS = new_limits()
 
-numbers = st.sampled_from([0, 1, 2, 100, 1459, 1460, 1461, 20_000])
 near = st.sampled_from([0xFFFFFFF0, 0xFFFFFFFF, 0, 1, 5_000])
 
 
@@ -34,7 +33,6 @@ def connections(draw: st.DrawFn) -> Any:
     conn.snd_nxt = (una + flight) & 0xFFFFFFFF
     conn.snd_end = (una + flight + draw(st.sampled_from([-1, -1, 0, 0, 1, 100, 1460, 1461, 9000]))) & 0xFFFFFFFF
     conn.rcv_nxt = draw(near)
-    conn.snd_wl1 = (int(conn.rcv_nxt) - draw(numbers)) & 0xFFFFFFFF
     conn.state = draw(st.sampled_from([*range(11), *[3, 4, 5, 6, 7, 8, 9] * 4]))
     bits = draw(
         st.sampled_from([0, 1, 8, 9, ACK_ALONE | 8, TIMED, TIMED | 1, FIN_QUEUED, FIN_QUEUED | TIMED | 9, 8 | FIN_QUEUED])
@@ -43,6 +41,7 @@ def connections(draw: st.DrawFn) -> Any:
     conn.retries = draw(st.sampled_from([0] * 12 + [1]))
     conn.snd_wnd = draw(st.sampled_from([0, 100, 1461, *[65535] * 9]))
     conn.rcv_wnd = draw(st.sampled_from([0, 100, *[65535] * 9]))
+    conn.snd_shift = draw(st.sampled_from([0, 0, 7]))
     conn.mss, conn.rto, conn.deadline = 1460, 200, draw(st.sampled_from([0, 7_100]))
     conn.srtt, conn.rttvar, conn.rtt_time = draw(st.sampled_from([(0, 0, 1), (3, 1, NOW - 900)]))
     return conn

@@ -17,7 +17,7 @@ def test_closed_connect() -> None:
     fields = endpoint.snapshot()
     assert endpoint.state == "SYN_SENT"
     assert (fields["local_ip"], fields["local_port"], fields["peer_ip"], fields["peer_port"]) == (*LOCAL, *PEER)
-    assert (fields["owner"], fields["bits"], fields["snd_end"], fields["deadline"]) == (7, CLIENT, ours(1), 0)
+    assert (fields["bits"], fields["snd_end"], fields["deadline"]) == (CLIENT, ours(1), 0)
     assert endpoint.sends() == [Sent("S", ISS, 0, mss=MSS)]
     assert endpoint.conn.deadline == START // 1000 + 1000 + 1
     assert endpoint.cold_is_untouched
@@ -46,7 +46,7 @@ def test_listen_mss_of_zero() -> None:
     endpoint = Endpoint()
     endpoint._fill("S", IRS, 0, 0, 65535, 0)
     endpoint.segment.opts = OPT_MSS
-    accept(endpoint.conn, endpoint.segment, endpoint.limits.record, *LOCAL, *PEER, 0, ISS)
+    accept(endpoint.conn, endpoint.segment, endpoint.limits.record, *LOCAL, *PEER, ISS)
     assert endpoint.conn.mss == DEFAULT_MSS
 
 
@@ -112,7 +112,7 @@ def test_syn_sent_queued_data_waits() -> None:
 def test_listen_syn() -> None:
     endpoint = Endpoint().accept(wnd=4000, mss=400)
     assert endpoint.state == "SYN_RECEIVED"
-    assert (endpoint.conn.rcv_nxt, endpoint.conn.snd_wnd, endpoint.conn.mss, endpoint.conn.owner) == (theirs(1), 4000, 400, 9)
+    assert (endpoint.conn.rcv_nxt, endpoint.conn.snd_wnd, endpoint.conn.mss) == (theirs(1), 4000, 400)
     assert endpoint.sends() == [Sent("SA", ISS, theirs(1), mss=MSS)]
     assert endpoint.cold_is_untouched
 
