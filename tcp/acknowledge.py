@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import i64
+from dpdk_io.memory import div64, i64
 from tcp.congestion import on_ack, on_duplicate, rewind
 from tcp.connection import (
     ACK_ALONE,
@@ -23,10 +23,10 @@ from tcp.connection import (
     TIMED,
     TIMED_LATER,
     clear_bits,
-    expire_after,
     raise_bits,
     sent,
 )
+from tcp.deadlines import expire_after, expire_at
 from tcp.events import EV_ACKED, EV_CHALLENGE, EV_CLOSED, EV_ESTABLISHED, EV_FIN_ACKED, EV_RST_DUE, EV_TIME_WAIT
 from tcp.rto import after_handshake, collapse, measure
 from tcp.segment import FIN
@@ -99,7 +99,7 @@ def _advance(conn, cold, limits, ack, acked, now):
     if bits & COLD_READY:
         on_ack(conn, cold, acked)
     if ack != i64(conn.snd_nxt):
-        expire_after(conn, i64(conn.rto), now)
+        expire_after(conn, cold, i64(conn.rto), now)
 
 
 @kernel
@@ -126,7 +126,7 @@ def _open(conn, cold, limits, now):
     collapse(conn, limits)
     if i64(conn.snd_una) != sent(conn, cold):
         rewind(conn, cold)
-        expire_after(conn, i64(conn.rto), now)
+        expire_after(conn, cold, i64(conn.rto), now)
 
 
 @kernel
@@ -146,15 +146,15 @@ def _fin_acked(conn, state):
 
 
 @kernel
-def wait(conn, limits, events, now):
+def wait(conn, cold, limits, events, now):
     """Set the deadline of a connection that has nothing in flight: it can only wait for the peer, or for its end."""
     if i64(conn.bits) & (REWOUND | PERSIST):
         return
     state = i64(conn.state)
     if state == TIME_WAIT:
         if events & EV_TIME_WAIT:
-            conn.deadline = (now // 1000 + i64(limits.time_wait_ms) + 1) & MASK
+            expire_at(conn, cold, (div64(now, 1000) + i64(limits.time_wait_ms) + 1) & MASK)
     elif state == FIN_WAIT_2:
-        expire_after(conn, i64(limits.fin_wait_2_ms), now)
+        expire_after(conn, cold, i64(limits.fin_wait_2_ms), now)
     elif state != CLOSED:
-        expire_after(conn, i64(limits.idle_ms), now)
+        expire_after(conn, cold, i64(limits.idle_ms), now)

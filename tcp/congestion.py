@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64
-from tcp.connection import COLD_READY, LOST, RECOVERY, REWOUND, TIMED, TIMED_LATER, clear_bits, raise_bits, sent
+from tcp.connection import COLD_READY, LOST, RECOVERY, REWOUND, TIMED, TIMED_LATER, clear_bits, raise_bits, sent, warm_receiver
 from tcp.seq import advance, distance
 
 _LARGEST = 1 << 30
@@ -35,6 +35,9 @@ def warm(conn, cold):
     cold.since = 0
     cold.board = 0
     cold.snd_wl1 = i64(conn.rcv_nxt)
+    cold.rexmit_at = i64(conn.deadline)
+    cold.probe_at = 0
+    warm_receiver(conn, cold)
 
 
 @kernel

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from dpdk_io.jit import kernel
-from dpdk_io.memory import div64, i64
+from dpdk_io.memory import i64
 
 CLOSED, LISTEN, SYN_SENT, SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT = range(11)
 STATE_NAMES = (
@@ -52,6 +52,18 @@ TS_OK = 1 << 15
 """Every segment carries timestamps (RFC 7323)."""
 ECN_OK = 1 << 16
 """Both sides understand explicit congestion notification (RFC 3168)."""
+ACK_LATER = 1 << 17
+"""The peer is owed an ACK that may wait for company until `cold.delack_at` (RFC 9293 section 3.8.6.3)."""
+ACK_BITS = ACK_DUE | ACK_ALONE | ACK_LATER
+"""What any segment with an ACK settles."""
+IN_ORDER_ONLY = 1 << 18
+"""The application takes the peer's bytes in order only: what comes early is dropped."""
+EARLY_FIN = 1 << 19
+"""The peer's FIN came early; `cold.early_fin` is its number."""
+ECN_CE = 1 << 20
+"""A congestion mark came: every segment says ECE until the peer has answered with CWR (RFC 3168 section 6.1.3)."""
+OWN_WINDOW = 1 << 21
+"""The application says by `window.offer` what it has room for; otherwise what comes is consumed at once."""
 
 CONN = np.dtype(
     [
@@ -69,7 +81,7 @@ CONN = np.dtype(
         ("iss", "<u4"),
         ("rcv_nxt", "<u4"),
         ("snd_wnd", "<u4"),  # bytes
-        ("rcv_wnd", "<u4"),  # bytes advertised
+        ("rcv_wnd", "<u4"),  # bytes from rcv_nxt to the right edge of the window, which never goes back
         ("bits", "<u4"),
         ("mss", "<u2"),  # payload bytes a segment of ours may carry
         ("rto", "<u2"),  # ms
@@ -83,14 +95,40 @@ assert CONN.itemsize == 64
 
 COLD = np.dtype(
     {
-        "names": ["board", "snd_max", "rtt_seq", "recover", "cwnd", "ssthresh", "dup_acks", "since", "snd_wl1"],
-        "formats": ["<i8", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4", "<u4"],
+        "names": [
+            "board", "snd_max", "rtt_seq", "recover", "cwnd", "ssthresh", "dup_acks", "since", "snd_wl1",
+            "rexmit_at", "probe_at", "delack_at",
+            "ts_recent", "ts_recent_at", "last_ack_sent", "max_snd_wnd", "dsack_start", "dsack_end", "challenges",
+            "challenged_at", "early_fin", "soft_error",
+        ],
+        "formats": ["<i8"] + ["<u4"] * 21,
+        "offsets": [0, *range(8, 40, 4), *range(112, 164, 4)],
         "itemsize": 192,
     }
-)
+)  # fmt: skip
 """board: address of the BOARD in use, or 0; snd_max, rtt_seq, recover, snd_wl1: sequence numbers; cwnd, ssthresh: bytes; since:
-ms of the first unanswered retransmission. SND.WL2 is not kept: an ACK not before snd_una is never before it."""
+ms of the first unanswered retransmission. SND.WL2 is not kept: an ACK not before snd_una is never before it.
+
+*_at: ms, see deadlines.py. ts_recent, last_ack_sent: of RFC 7323, and ts_recent_at the ms when it was set; max_snd_wnd: bytes,
+MAX.SND.WND of RFC 5961; dsack_*: sequence numbers of what came twice, to be reported (RFC 2883; equal: nothing); challenges: ACKs sent for segments that nothing believes since the ms challenged_at;
+early_fin: the number of a FIN that came early, see EARLY_FIN; soft_error: ICMP type << 8 | code of the last one that came."""
 assert COLD.itemsize % 64 == 0
+
+
+@kernel
+def warm_receiver(conn, cold):
+    """The receiving side's part of a fresh COLD."""
+    cold.delack_at = 0
+    cold.ts_recent = 0
+    cold.ts_recent_at = 0
+    cold.last_ack_sent = i64(conn.rcv_nxt)
+    cold.max_snd_wnd = max(i64(conn.snd_wnd), 0xFFFF)
+    cold.dsack_start = 0
+    cold.dsack_end = 0
+    cold.challenges = 0
+    cold.challenged_at = 0
+    cold.early_fin = 0
+    cold.soft_error = 0
 
 
 @kernel
@@ -117,9 +155,3 @@ def raise_bits(conn, bits):
 def clear_bits(conn, bits):
     """Clear *bits* of `conn.bits`."""
     conn.bits = i64(conn.bits) & ~bits
-
-
-@kernel
-def expire_after(conn, ms, now):
-    """Have on_timer run *ms* milliseconds after *now* (us), or at most one later; 0 means never."""
-    conn.deadline = (div64(now, 1000) + ms + 1) & 0xFFFFFFFF if ms else 0

@@ -20,6 +20,7 @@ LIMITS = np.dtype(
         ("time_wait_ms", "<u4"),
         ("fin_wait_2_ms", "<u4"),
         ("idle_ms", "<u4"),
+        ("delack_ms", "<u4"),
         ("boards", "<i8"),
     ]
 )
@@ -36,6 +37,7 @@ _DEFAULTS = {
     "time_wait_ms": 60_000,
     "fin_wait_2_ms": 60_000,
     "idle_ms": 0,
+    "delack_ms": 40,
     "boards": 0,
 }
 
@@ -44,8 +46,9 @@ def new_limits(**values: int) -> Block:
     """A LIMITS record with *values* in place of the defaults.
 
     `mss` is the payload in bytes that our side can receive in one segment, and sends at most; `rcv_wnd` (bytes, below 65536) what
-    it advertises. `rto_*`, `*_ms`: milliseconds; 0 is no limit for `user_timeout_ms`, `fin_wait_2_ms` and `idle_ms`. `*retries`
-    are timeouts after the first transmission, below 256. `boards` is the address of a pool of boards, 0: there are none.
+    it advertises. `rto_*`, `*_ms`: milliseconds; 0 is no limit for `user_timeout_ms`, `fin_wait_2_ms` and `idle_ms`. `delack_ms`
+    is how long an ACK may wait for company, 0: not at all. `*retries` are timeouts after the first transmission, below 256.
+    `boards` is the address of a pool of boards, 0: there are none.
     Raises ValueError for an unknown name or a value out of range.
     """
     unknown = sorted(set(values) - set(_DEFAULTS))
@@ -68,6 +71,7 @@ _TOPS = {
     "rto_initial": 60_000,
     "rto_min": 60_000,
     "rto_max": 60_000,
+    "delack_ms": 499,
     "syn_retries": 255,
     "retries": 255,
 }

@@ -25,10 +25,10 @@ from tcp.connection import (
     TIME_WAIT,
     TIMED,
     clear_bits,
-    expire_after,
     raise_bits,
     sent,
 )
+from tcp.deadlines import expire_after
 from tcp.events import (
     EV_ACKED,
     EV_CLOSED,
@@ -67,7 +67,7 @@ def receive(conn, cold, seg, limits, now):
     flags = i64(seg.tcp_flags)
     offset = distance(i64(seg.seq), i64(conn.rcv_nxt))
     if offset != 0 or flags & (SYN | RST | ACK) != ACK:
-        events = _screen(conn, seg, limits, now, offset)
+        events = _screen(conn, cold, seg, limits, now, offset)
         if events:
             return events
         if flags & SYN:
@@ -78,7 +78,7 @@ def receive(conn, cold, seg, limits, now):
     if flags & FIN or i64(seg.payload_len):
         events |= _text(conn, seg, offset)
     if i64(conn.snd_una) == i64(conn.snd_nxt):
-        wait(conn, limits, events, now)
+        wait(conn, cold, limits, events, now)
     return events
 
 
@@ -99,7 +99,7 @@ def _syn_sent(conn, cold, seg, limits, now):
         return EV_UNACCEPTABLE
     take_syn(conn, seg, limits)
     if acked:
-        return _established(conn, limits, now)
+        return _established(conn, cold, limits, now)
     # Simultaneous open: the same SYN again, with an ACK.
     conn.state = SYN_RECEIVED
     conn.snd_nxt = iss
@@ -108,7 +108,7 @@ def _syn_sent(conn, cold, seg, limits, now):
 
 
 @kernel
-def _established(conn, limits, now):
+def _established(conn, cold, limits, now):
     """Our SYN is acknowledged by a SYN: the handshake's ACK goes out alone, before any data."""
     bits = i64(conn.bits)
     if bits & TIMED:
@@ -119,7 +119,7 @@ def _established(conn, limits, now):
     conn.retries = 0
     conn.snd_una = advance(i64(conn.iss), 1)
     conn.snd_nxt = i64(conn.snd_una)
-    expire_after(conn, i64(limits.idle_ms), now)
+    expire_after(conn, cold, i64(limits.idle_ms), now)
     return EV_ESTABLISHED | EV_ACKED
 
 
@@ -133,7 +133,7 @@ def _reset(conn):
 
 
 @kernel
-def _screen(conn, seg, limits, now, offset):
+def _screen(conn, cold, seg, limits, now, offset):
     """The first to fourth check of 3.10.7.4, for what is not simply the next segment; 0 lets it pass."""
     flags = i64(seg.tcp_flags)
     state = i64(conn.state)
@@ -143,7 +143,7 @@ def _screen(conn, seg, limits, now, offset):
     if flags & SYN and not flags & RST and state == SYN_RECEIVED and offset == -1:
         return 0 if flags & ACK else _syn_again(conn)
     if not _acceptable(conn, seg, offset):
-        return _unacceptable(conn, limits, flags, offset, now)
+        return _unacceptable(conn, cold, limits, flags, offset, now)
     # Second, the RST: only the very next sequence number is believed (RFC 5961 section 3.2).
     if flags & RST:
         return _reset(conn) if offset == 0 else challenge(conn)
@@ -174,13 +174,13 @@ def _acceptable(conn, seg, offset):
 
 
 @kernel
-def _unacceptable(conn, limits, flags, offset, now):
+def _unacceptable(conn, cold, limits, flags, offset, now):
     """Dropped, with an ACK unless it is an RST. The peer's FIN once more starts TIME_WAIT again."""
     if flags & RST:
         return EV_UNACCEPTABLE
     raise_bits(conn, ACK_DUE | ACK_ALONE)
     if i64(conn.state) == TIME_WAIT and flags & FIN:
-        wait(conn, limits, EV_TIME_WAIT, now)
+        wait(conn, cold, limits, EV_TIME_WAIT, now)
     return EV_UNACCEPTABLE | EV_DUPLICATE if offset < 0 else EV_UNACCEPTABLE
 
 

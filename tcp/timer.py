@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64
+from tcp.acks import late_ack
 from tcp.congestion import on_timeout, rewind, warm
-from tcp.connection import CLOSED, ESTABLISHED, FIN_WAIT_2, PERSIST, PROBE, TIME_WAIT, expire_after, raise_bits, sent
+from tcp.connection import CLOSED, COLD_READY, ESTABLISHED, FIN_WAIT_2, PERSIST, PROBE, TIME_WAIT, raise_bits, sent
+from tcp.deadlines import expire_after, expire_at, is_due
 from tcp.events import EV_CLOSED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
 from tcp.rto import back_off
 
@@ -20,6 +22,21 @@ def on_timer(conn, cold, limits, now):
     deadline = i64(conn.deadline)
     if deadline == 0 or now // 1000 < deadline:
         return 0
+    if i64(conn.bits) & COLD_READY == 0:
+        return _main(conn, cold, limits, now)
+    ms = now // 1000
+    events = 0
+    if is_due(i64(cold.delack_at), ms):
+        events |= late_ack(conn, cold)
+    if is_due(i64(cold.rexmit_at), ms):
+        events |= _main(conn, cold, limits, now)
+    return events
+
+
+@kernel
+def _main(conn, cold, limits, now):
+    """REXMIT is due."""
+    expire_at(conn, cold, i64(0))
     state = i64(conn.state)
     if state == TIME_WAIT:
         return _end(conn, EV_CLOSED)
@@ -50,7 +67,7 @@ def _retransmit(conn, cold, limits, now):
         on_timeout(conn, cold)
     conn.retries = i64(conn.retries) + 1
     back_off(conn, limits)
-    expire_after(conn, i64(conn.rto), now)
+    expire_after(conn, cold, i64(conn.rto), now)
     return EV_RETRANSMIT
 
 
