@@ -23,9 +23,10 @@ from operators.engine import (
 from operators.frames import PAYLOAD, header_length, write_frame, write_headers
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
-from tcp.connection import ACK_ALONE, CLIENT, CLOSED, TIME_WAIT, advertised
+from tcp.connection import ACK_ALONE, CLIENT, CLOSED, TIME_WAIT, WS_OK, advertised, advertised_by_syn
 from tcp.events import EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
 from tcp.expected import REFUSED, next_expected
+from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
 from tcp.limits import LIMITS
 from tcp.ports import PORTS, give_port
@@ -101,10 +102,14 @@ def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
     """Make of *mbuf* a segment that is sent for the first time."""
     if length:
         write_payload(eng, conn, app, slot, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
-    mss = i64(record_at(limits_of(eng, conn), LIMITS).mss) if flags & SYN else i64(0)
     ack, wnd, mac, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(eng.mac), i64(app.peer_mac)
+    mss = scale = i64(0)
+    if flags & SYN:
+        limits = record_at(limits_of(eng, conn), LIMITS)
+        mss, wnd = i64(limits.mss), advertised_by_syn(conn)
+        scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
     ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
-    write_frame(mbuf, flags, seq, ack, wnd, mss, length, mac, peer_mac, ip, port, peer_ip, peer_port)
+    write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, mac, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 

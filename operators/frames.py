@@ -7,8 +7,7 @@ from dpdk_io.mbuf import data, set_length
 from dpdk_io.memory import i64, load16, load32, put_be16, put_be32, store16, store32, store64
 from operators.wire import ETH_HEADER, IP_HEADER, MIN_FRAME, PROTO_TCP
 from tcp.checksum import fold, ones_sum, swapped
-from tcp.header import HEADER_LEN, MSS_LEN
-from tcp.segment import OPT_MSS
+from tcp.header import HEADER_LEN, MSS_LEN, MSS_WORD, SACK_PERMITTED_WORD, SYN_OPTIONS_LEN, options_len, write_options
 
 _IP = ETH_HEADER
 _TCP = ETH_HEADER + IP_HEADER
@@ -16,7 +15,6 @@ PAYLOAD = _TCP + HEADER_LEN
 """Where the payload of a segment without options stands in the frame."""
 _TTL_PROTO = 64 << 24 | PROTO_TCP << 16
 _DONT_FRAGMENT = 0x4000
-_MSS_OPTION = 0x02040000
 _IPV4_TYPE = 0x0008
 """0x0800 as it lies in little-endian memory."""
 
@@ -30,34 +28,60 @@ def source_mac(pkt):
 @kernel
 def header_length(seg):
     """Bytes from the frame's start to the payload of *seg*."""
-    return i64(_TCP + HEADER_LEN) + (MSS_LEN if i64(seg.opts) & OPT_MSS else 0)
+    return _TCP + HEADER_LEN + options_len(seg)
 
 
 @kernel
 def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
-    """`write_frame` for the segment *seg*, whose payload stands already at `header_length(seg)`."""
-    mss = i64(seg.mss) if i64(seg.opts) & OPT_MSS else i64(0)
+    """`write_frame` for the segment *seg* with all its options, whose payload stands already at `header_length(seg)`."""
+    tcp = data(mbuf) + _TCP
     flags, seq, ack, wnd, length = i64(seg.tcp_flags), i64(seg.seq), i64(seg.ack), i64(seg.wnd), i64(seg.payload_len)
-    write_frame(mbuf, flags, seq, ack, wnd, mss, length, mac, peer_mac, local_ip, local_port, peer_ip, peer_port)
+    options = write_options(tcp + HEADER_LEN, seg)
+    _write_below(mbuf, options + length, i64(seg.ect), mac, peer_mac, local_ip, peer_ip)
+    total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + options + length
+    total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN, options + length, i64(0))))
+    _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
 
 
 @inlined
-def write_frame(mbuf, flags, seq, ack, wnd, mss, payload_len, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def write_frame(mbuf, flags, seq, ack, wnd, mss, scale, payload_len, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
     """Write the headers before *payload_len* bytes, which stand in *mbuf* already, and set the frame's length.
 
-    *mss*: the value of an MSS option, 0 for none. MACs: six bytes as they lie in memory.
+    *mss*: the value of an MSS option, 0 for none; *scale*: the word of a window scale option, which SACK permitted precedes, or 0
+    for neither. MACs: six bytes as they lie in memory.
     """
+    tcp = data(mbuf) + _TCP
+    options = i64(0)
+    total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + payload_len
+    if mss:
+        options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
+        total_sum += _write_syn_options(tcp + HEADER_LEN, mss, scale, options) + options
+    _write_below(mbuf, options + payload_len, i64(0), mac, peer_mac, local_ip, peer_ip)
+    if payload_len:
+        total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN + options, payload_len, i64(0))))
+    _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
+
+
+@inlined
+def _write_syn_options(address, mss, scale, options):
+    """The sum of the options' words."""
+    put_be32(address, MSS_WORD | mss)
+    if options == MSS_LEN:
+        return MSS_WORD | mss
+    put_be32(address + 4, i64(SACK_PERMITTED_WORD))
+    put_be32(address + 8, scale)
+    return (MSS_WORD | mss) + SACK_PERMITTED_WORD + scale
+
+
+@inlined
+def _write_below(mbuf, after, ect, mac, peer_mac, local_ip, peer_ip):
+    """Ethernet and IPv4 for a segment of *after* bytes behind TCP's first 20, and the frame's length."""
     pkt = data(mbuf)
-    options = i64(MSS_LEN) if mss else i64(0)
-    total = IP_HEADER + HEADER_LEN + options + payload_len
+    total = IP_HEADER + HEADER_LEN + after
     store64(pkt, peer_mac | mac << 48)
     store32(pkt + 8, mac >> 16)
     store16(pkt + 12, i64(_IPV4_TYPE))
-    _write_ipv4(pkt + _IP, total, local_ip, peer_ip)
-    total_sum = local_ip + peer_ip + PROTO_TCP + total - IP_HEADER
-    if payload_len:
-        total_sum += swapped(fold(ones_sum(pkt + _TCP + HEADER_LEN + options, payload_len, i64(0))))
-    _write_tcp(pkt + _TCP, flags, seq, ack, wnd, mss, options, local_port << 16 | peer_port, total_sum)
+    _write_ipv4(pkt + _IP, total, ect, local_ip, peer_ip)
     frame = ETH_HEADER + total
     if frame < MIN_FRAME:
         store32(pkt + frame, i64(0))
@@ -68,9 +92,9 @@ def write_frame(mbuf, flags, seq, ack, wnd, mss, payload_len, mac, peer_mac, loc
 
 
 @inlined
-def _write_ipv4(ip, total, local_ip, peer_ip):
+def _write_ipv4(ip, total, ect, local_ip, peer_ip):
     """Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1)."""
-    first = 0x45000000 | total
+    first = 0x45000000 | ect << 16 | total
     put_be32(ip, first)
     put_be32(ip + 4, i64(_DONT_FRAGMENT))
     put_be32(ip + 8, _TTL_PROTO | (fold(first + _DONT_FRAGMENT + _TTL_PROTO + local_ip + peer_ip) ^ 0xFFFF))
@@ -79,16 +103,13 @@ def _write_ipv4(ip, total, local_ip, peer_ip):
 
 
 @inlined
-def _write_tcp(tcp, flags, seq, ack, wnd, mss, options, ports, start):
-    """*start*: the sum over pseudo-header and payload."""
+def _write_tcp(tcp, flags, seq, ack, wnd, options, ports, start):
+    """*start*: the sum over pseudo-header, options and payload."""
     control = (HEADER_LEN + options) << 26 | flags << 16 | wnd
     put_be32(tcp, ports)
     put_be32(tcp + 4, seq)
     put_be32(tcp + 8, ack)
     put_be32(tcp + 12, control)
     total = start + ports + seq + ack + control
-    if options:
-        put_be32(tcp + HEADER_LEN, _MSS_OPTION | mss)
-        total += _MSS_OPTION | mss
     put_be16(tcp + 16, fold(total) ^ 0xFFFF)
     put_be16(tcp + 18, i64(0))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import div64, i64
-from tcp.congestion import on_ack, on_duplicate, rewind
+from tcp.challenge import challenge
+from tcp.congestion import after_syn_loss, on_ack, on_duplicate, rewind
 from tcp.connection import (
-    ACK_ALONE,
-    ACK_DUE,
     CLOSED,
     CLOSING,
     COLD_READY,
@@ -15,6 +14,7 @@ from tcp.connection import (
     FIN_WAIT_1,
     FIN_WAIT_2,
     LAST_ACK,
+    LOST,
     PERSIST,
     PROBE,
     REWOUND,
@@ -22,21 +22,22 @@ from tcp.connection import (
     TIME_WAIT,
     TIMED,
     TIMED_LATER,
+    TS_OK,
     clear_bits,
-    raise_bits,
     sent,
 )
 from tcp.deadlines import expire_after, expire_at
 from tcp.events import EV_ACKED, EV_CHALLENGE, EV_CLOSED, EV_ESTABLISHED, EV_FIN_ACKED, EV_RST_DUE, EV_TIME_WAIT
 from tcp.rto import after_handshake, collapse, measure
-from tcp.segment import FIN
+from tcp.segment import FIN, SYN
 from tcp.seq import MASK, distance
+from tcp.timestamps import trip
 
 STOP = EV_CHALLENGE | EV_RST_DUE | EV_CLOSED
 """Events after which nothing else of the segment counts."""
 
 _OLDEST_ACK = 65535
-"""MAX.SND.WND of RFC 5961 section 5.2: without window scaling no window was ever larger."""
+"""MAX.SND.WND of RFC 5961 section 5.2 without COLD, where no more than an initial window has been in flight."""
 
 
 @inlined
@@ -55,13 +56,13 @@ def acknowledge(conn, cold, seg, limits, now):
         state = ESTABLISHED
         after_handshake(conn, limits)
         events = EV_ESTABLISHED
-    elif acked > flight or acked < -_OLDEST_ACK:
-        return challenge(conn)
+    elif acked > flight or acked < -_oldest(conn, cold):
+        return challenge(conn, cold, limits, now)
     if acked > 0:
-        _advance(conn, cold, limits, ack, acked, now)
+        _advance(conn, cold, seg, limits, acked, events, now)
         events |= EV_ACKED
     if acked >= 0:
-        wnd = i64(seg.wnd) << i64(conn.snd_shift)
+        wnd = i64(seg.wnd) << (0 if i64(seg.tcp_flags) & SYN else i64(conn.snd_shift))
         if acked == 0 and flight and _is_duplicate(conn, seg, wnd):
             on_duplicate(conn, cold)
         _window(conn, cold, limits, i64(seg.seq), wnd, now)
@@ -78,28 +79,42 @@ def _is_duplicate(conn, seg, wnd):
 
 
 @kernel
-def challenge(conn):
-    """Drop the segment and tell the peer where we are (RFC 5961)."""
-    raise_bits(conn, ACK_DUE | ACK_ALONE)
-    return EV_CHALLENGE
+def _oldest(conn, cold):
+    """How far an ACK may be before snd_una (RFC 5961 section 5.2)."""
+    return i64(cold.max_snd_wnd) if i64(conn.bits) & COLD_READY else _OLDEST_ACK
 
 
 @inlined
-def _advance(conn, cold, limits, ack, acked, now):
-    """SND.UNA < SEG.ACK =< SND.NXT: *acked* bytes leave the retransmission queue."""
+def _advance(conn, cold, seg, limits, acked, handshake, now):
+    """SND.UNA < SEG.ACK =< SND.NXT: *acked* bytes leave the retransmission queue. *handshake*: it is our SYN."""
+    ack = i64(seg.ack)
     bits = i64(conn.bits)
     if bits & TIMED and (not bits & TIMED_LATER or distance(ack, i64(cold.rtt_seq)) >= 0):
         bits &= ~(TIMED | TIMED_LATER)
         conn.bits = bits
         measure(conn, limits, (now - i64(conn.rtt_time)) & MASK)
+    elif bits & TS_OK:
+        _measure_by_timestamp(conn, seg, limits, now)
     conn.snd_una = ack
-    conn.retries = 0
     if distance(ack, i64(conn.snd_nxt)) > 0:
         conn.snd_nxt = ack
     if bits & COLD_READY:
-        on_ack(conn, cold, acked)
+        if handshake:
+            clear_bits(conn, REWOUND | LOST)
+            after_syn_loss(conn, cold)
+        else:
+            on_ack(conn, cold, acked)
+    conn.retries = 0
     if ack != i64(conn.snd_nxt):
         expire_after(conn, cold, i64(conn.rto), now)
+
+
+@rare
+def _measure_by_timestamp(conn, seg, limits, now):
+    """A round trip where none is timed: what is acknowledged was sent more than once, maybe (RFC 7323 section 4)."""
+    us = trip(seg, limits, now)
+    if us:
+        measure(conn, limits, us)
 
 
 @kernel
@@ -110,6 +125,7 @@ def _window(conn, cold, limits, seq, wnd, now):
         return
     if ready:
         cold.snd_wl1 = seq
+        cold.max_snd_wnd = max(i64(cold.max_snd_wnd), wnd)
     before = i64(conn.snd_wnd)
     conn.snd_wnd = wnd
     if wnd == 0:
@@ -151,10 +167,11 @@ def wait(conn, cold, limits, events, now):
     if i64(conn.bits) & (REWOUND | PERSIST):
         return
     state = i64(conn.state)
+    conn.retries = 0
     if state == TIME_WAIT:
         if events & EV_TIME_WAIT:
             expire_at(conn, cold, (div64(now, 1000) + i64(limits.time_wait_ms) + 1) & MASK)
     elif state == FIN_WAIT_2:
         expire_after(conn, cold, i64(limits.fin_wait_2_ms), now)
     elif state != CLOSED:
-        expire_after(conn, cold, i64(limits.idle_ms), now)
+        expire_after(conn, cold, i64(limits.quiet_ms), now)

@@ -24,8 +24,8 @@ BOARD = np.dtype(
         "itemsize": 64 + 16 * SPANS + 8 * RANGES,
     }
 )
-"""spans: start, end, time, marks of what is in flight, in order; ranges: start, end of what came early, in order, gaps between
-them. All sequence numbers; number: the board's place in the pool."""
+"""spans: start, end, time, marks of what is in flight, in order; ranges: start, end of what came early, see ranges.py.
+All sequence numbers; number: the board's place in the pool."""
 _BOARD_BYTES = BOARD.itemsize
 assert _BOARD_BYTES % 64 == 0
 
@@ -74,6 +74,15 @@ def give_board(conn, cold, limits):
     store32(i64(pool.stack) + free * 4, i64(record_at(i64(cold.board), BOARD).number))
     pool.free = free + 1
     cold.board = 0
+
+
+@kernel
+def give_board_if_idle(conn, cold, limits):
+    """Give the connection's board back when nothing is on it."""
+    if i64(conn.bits) & COLD_READY and i64(cold.board):
+        board = record_at(i64(cold.board), BOARD)
+        if i64(board.n_spans) == 0 and i64(board.n_ranges) == 0:
+            give_board(conn, cold, limits)
 
 
 def new_boards(count: int) -> Block:

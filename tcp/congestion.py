@@ -105,3 +105,12 @@ def on_timeout(conn, cold):
     cold.dup_acks = 0
     rewind(conn, cold)
     cold.recover = i64(cold.snd_max)
+
+
+@kernel
+def after_syn_loss(conn, cold):
+    """The handshake is complete. Where it needed a retransmission, one segment is the initial window, and nothing is known of
+    the path (RFC 5681 section 3.1)."""
+    mss = i64(conn.mss)
+    cold.cwnd = mss if i64(conn.retries) else initial_window(mss)
+    cold.ssthresh = _LARGEST

@@ -62,6 +62,10 @@ EARLY_FIN = 1 << 19
 """The peer's FIN came early; `cold.early_fin` is its number."""
 ECN_CE = 1 << 20
 """A congestion mark came: every segment says ECE until the peer has answered with CWR (RFC 3168 section 6.1.3)."""
+QUICK_ACK = 1 << 22
+"""No ACK of ours is delayed."""
+KEEP_ALIVE = 1 << 23
+"""The ACK that is due is a keep-alive probe (RFC 9293 section 3.8.4)."""
 OWN_WINDOW = 1 << 21
 """The application says by `window.offer` what it has room for; otherwise what comes is consumed at once."""
 
@@ -110,8 +114,9 @@ COLD = np.dtype(
 ms of the first unanswered retransmission. SND.WL2 is not kept: an ACK not before snd_una is never before it.
 
 *_at: ms, see deadlines.py. ts_recent, last_ack_sent: of RFC 7323, and ts_recent_at the ms when it was set; max_snd_wnd: bytes,
-MAX.SND.WND of RFC 5961; dsack_*: sequence numbers of what came twice, to be reported (RFC 2883; equal: nothing); challenges: ACKs sent for segments that nothing believes since the ms challenged_at;
-early_fin: the number of a FIN that came early, see EARLY_FIN; soft_error: ICMP type << 8 | code of the last one that came."""
+MAX.SND.WND of RFC 5961; dsack_*: sequence numbers of what came twice, to be reported (RFC 2883; equal: nothing); challenges: ACKs
+sent for segments that nothing believes since the ms challenged_at; early_fin: the number of a FIN that came early, see EARLY_FIN;
+soft_error: ICMP type << 8 | code of the last one that came."""
 assert COLD.itemsize % 64 == 0
 
 
@@ -143,6 +148,12 @@ def sent(conn, cold):
 def advertised(conn):
     """The window field of a segment that is no SYN."""
     return min(i64(conn.rcv_wnd) >> i64(conn.rcv_shift), 0xFFFF)
+
+
+@kernel
+def advertised_by_syn(conn):
+    """The window field of a SYN or SYN-ACK, which is never scaled (RFC 7323 section 2.2)."""
+    return min(i64(conn.rcv_wnd), 0xFFFF)
 
 
 @kernel

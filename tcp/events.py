@@ -5,7 +5,7 @@ from __future__ import annotations
 EV_ESTABLISHED = 1 << 0
 """The handshake is complete; once per connection."""
 EV_DATA = 1 << 1
-"""New payload in order: `seg.accepted` bytes from offset `seg.skip` of the payload."""
+"""New payload in order: `seg.accepted` bytes from offset `seg.skip` of the payload, then `seg.revealed` that had come early."""
 EV_FIN = 1 << 2
 """The peer has sent all it will send; once per connection."""
 EV_FIN_ACKED = 1 << 3
@@ -29,10 +29,13 @@ EV_UNACCEPTABLE = 1 << 11
 EV_DUPLICATE = 1 << 12
 """Nothing new in it: a retransmission of what was had (comes with EV_UNACCEPTABLE)."""
 EV_OUT_OF_ORDER = 1 << 13
-"""Payload or FIN beyond a gap: dropped, a duplicate ACK is due."""
+"""Payload or FIN beyond a gap: a duplicate ACK is due. `seg.accepted` bytes of it, from `seg.skip` on, were taken: they stand
+`seg.early` bytes beyond what came in order. 0: dropped."""
 EV_CHALLENGE = 1 << 14
 """Dropped with a challenge ACK (RFC 5961)."""
 EV_SYN = 1 << 15
 """Out of `listen`: a SYN that a listener may accept."""
 EV_RETRANSMIT = 1 << 16
 """Out of `on_timer`: `next_segment` has something to repeat, or a window to probe."""
+EV_URGENT = 1 << 17
+"""The segment had the URG bit; its payload is taken in line (RFC 9293 section 3.8.5)."""

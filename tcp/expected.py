@@ -10,33 +10,44 @@ from dpdk_io.jit import inlined
 from dpdk_io.memory import div64, i64
 from tcp.connection import (
     ACK_ALONE,
+    ACK_BITS,
     ACK_DUE,
+    ACK_LATER,
     CLOSE_WAIT,
     CLOSED,
     CLOSING,
     COLD_READY,
+    ECN_OK,
     ESTABLISHED,
     FIN_QUEUED,
     FIN_WAIT_1,
     FIN_WAIT_2,
+    KEEP_ALIVE,
     LAST_ACK,
     LOST,
     PERSIST,
     PROBE,
+    QUICK_ACK,
     RECOVERY,
     REWOUND,
+    SACK_OK,
     SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
     TIMED,
     TIMED_LATER,
+    TS_OK,
+    WS_OK,
 )
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DATA, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_TIME_WAIT
 from tcp.rto import measure
-from tcp.segment import ACK, FIN, PSH, RST, SYN
+from tcp.segment import ACK, FIN, PSH, RST, SYN, URG
 from tcp.seq import MASK, advance, distance
+from tcp.window import consumed
 
-_TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER
+_TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER | KEEP_ALIVE | TS_OK | ECN_OK
+_LAYOUTS = WS_OK | SACK_OK
+"""A SYN's options beside MSS: both or none."""
 
 REFUSED = -1
 
@@ -49,7 +60,7 @@ def receive_expected(conn, seg, limits, now):
     """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK that is no duplicate."""
     bits, state, una = i64(conn.bits), i64(conn.state), i64(conn.snd_una)
     flags, length = i64(seg.tcp_flags), i64(seg.payload_len)
-    if i64(seg.seq) != i64(conn.rcv_nxt) or flags & (SYN | RST | ACK) != ACK or bits & _TROUBLE or state < SYN_RECEIVED:
+    if i64(seg.seq) != i64(conn.rcv_nxt) or flags & (SYN | RST | ACK | URG) != ACK or bits & _TROUBLE or state < SYN_RECEIVED:
         return REFUSED
     acked, flight = distance(i64(seg.ack), una), distance(i64(conn.snd_nxt), una)
     text = length + (flags & FIN)
@@ -74,9 +85,13 @@ def receive_expected(conn, seg, limits, now):
     conn.snd_wnd = i64(seg.wnd) << i64(conn.snd_shift)
     seg.skip = 0
     seg.accepted = length
+    seg.early = 0
+    seg.revealed = 0
     if text:
         conn.rcv_nxt = advance(i64(conn.rcv_nxt), text)
-        bits |= ACK_DUE
+        consumed(conn, limits, length)
+        at_once = flags & FIN or bits & (ACK_LATER | QUICK_ACK) or i64(limits.delack_ms) == 0
+        bits |= ACK_DUE if at_once else ACK_LATER
         if length:
             events |= EV_DATA
         if flags & FIN:
@@ -116,7 +131,7 @@ def _set_deadline(conn, limits, state, acked, flight, now):
         conn.deadline = 0
         return
     else:
-        ms = i64(limits.idle_ms)
+        ms = i64(limits.quiet_ms)
     conn.deadline = (div64(now, 1000) + ms + 1) & MASK if ms or state == TIME_WAIT else 0
 
 
@@ -124,8 +139,8 @@ def _set_deadline(conn, limits, state, acked, flight, now):
 def next_expected(conn, now):
     """What `next_segment` would send: its flags | payload length << 8; 0 for nothing, or REFUSED.
 
-    Its sequence number is what snd_nxt was before, ACK and window are the connection's; a SYN has an MSS option. Only after an
-    ACK without payload may there be more to send.
+    Its sequence number is what snd_nxt was before, ACK and window are the connection's; a SYN has an MSS option, and with WS_OK
+    those for SACK and window scale. Only after an ACK without payload may there be more to send.
     """
     bits, state, nxt = i64(conn.bits), i64(conn.state), i64(conn.snd_nxt)
     queued = distance(i64(conn.snd_end), nxt)
@@ -135,20 +150,24 @@ def next_expected(conn, now):
         return _next_syn(conn, bits, state, nxt, now)
     fin = i64(FIN) if bits & FIN_QUEUED else i64(0)
     if bits & ACK_ALONE or queued + fin <= 0:
-        conn.bits = bits & ~(ACK_DUE | ACK_ALONE)
-        return i64(ACK) if bits & (ACK_DUE | ACK_ALONE) else i64(0)
+        if bits & ACK_BITS == 0:
+            return i64(0)
+        if bits & ACK_BITS == ACK_LATER:
+            return i64(REFUSED)
+        conn.bits = bits & ~ACK_BITS
+        return i64(ACK)
     if nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED:
         return i64(REFUSED)
     conn.snd_nxt = advance(nxt, queued + fin)
     conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
     if fin:
-        conn.bits = bits & ~ACK_DUE
+        conn.bits = bits & ~ACK_BITS
         if state == ESTABLISHED:
             conn.state = FIN_WAIT_1
         elif state == CLOSE_WAIT:
             conn.state = LAST_ACK
     else:
-        conn.bits = (bits | TIMED) & ~ACK_DUE
+        conn.bits = (bits | TIMED) & ~ACK_BITS
         conn.rtt_time = now & MASK
     return ACK | fin | (PSH if queued else 0) | queued << 8
 
@@ -162,8 +181,10 @@ def _next_syn(conn, bits, state, nxt, now):
         return i64(REFUSED)
     if nxt != i64(conn.iss):
         return i64(REFUSED) if bits & ACK_DUE else i64(0)
+    if bits & _LAYOUTS != 0 and bits & _LAYOUTS != _LAYOUTS:
+        return i64(REFUSED)
     conn.snd_nxt = advance(nxt, 1)
     conn.rtt_time = now & MASK
     conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
-    conn.bits = (bits | TIMED) & ~(ACK_DUE | ACK_ALONE)
+    conn.bits = (bits | TIMED) & ~ACK_BITS
     return i64(SYN) if state == SYN_SENT else i64(SYN | ACK)

@@ -1,11 +1,15 @@
-"""What all connections of an engine share: sizes and time limits."""
+"""What all connections of an engine share: sizes, time limits and options."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from dpdk_io.memory import aligned
 from tcp.block import Block
+from tcp.connection import ECN_OK, IN_ORDER_ONLY, SACK_OK, TS_OK, WS_OK
+from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
 LIMITS = np.dtype(
     [
@@ -21,7 +25,22 @@ LIMITS = np.dtype(
         ("fin_wait_2_ms", "<u4"),
         ("idle_ms", "<u4"),
         ("delack_ms", "<u4"),
+        ("options", "<u4"),
+        ("ecn", "<u4"),
+        ("in_order_only", "<u4"),
+        ("keep_time_wait", "<u4"),
+        ("ts_offset", "<u4"),
+        ("challenges", "<u4"),
+        ("challenge_limit", "<u4"),
+        ("keepalive_ms", "<u4"),
+        ("keepalive_interval_ms", "<u4"),
+        ("keepalive_probes", "<u4"),
         ("boards", "<i8"),
+        ("bits", "<u4"),  # of a connection that begins,
+        ("rcv_shift", "<u4"),  # and the scale of its window
+        ("quiet_ms", "<u4"),  # how long a connection may be idle before something happens
+        ("challenge_second", "<u4"),  # the second
+        ("challenges_sent", "<u4"),  # in which so many were sent
     ]
 )
 
@@ -38,6 +57,16 @@ _DEFAULTS = {
     "fin_wait_2_ms": 60_000,
     "idle_ms": 0,
     "delack_ms": 40,
+    "options": OPT_WSCALE | OPT_SACK_PERMITTED,
+    "ecn": 0,
+    "in_order_only": 0,
+    "keep_time_wait": 0,
+    "ts_offset": 0,
+    "challenges": 10,
+    "challenge_limit": 1000,
+    "keepalive_ms": 0,
+    "keepalive_interval_ms": 75_000,
+    "keepalive_probes": 9,
     "boards": 0,
 }
 
@@ -45,10 +74,17 @@ _DEFAULTS = {
 def new_limits(**values: int) -> Block:
     """A LIMITS record with *values* in place of the defaults.
 
-    `mss` is the payload in bytes that our side can receive in one segment, and sends at most; `rcv_wnd` (bytes, below 65536) what
-    it advertises. `rto_*`, `*_ms`: milliseconds; 0 is no limit for `user_timeout_ms`, `fin_wait_2_ms` and `idle_ms`. `delack_ms`
-    is how long an ACK may wait for company, 0: not at all. `*retries` are timeouts after the first transmission, below 256.
-    `boards` is the address of a pool of boards, 0: there are none.
+    `mss` is the payload in bytes that our side can receive in one segment, and sends at most; `rcv_wnd` (bytes) what it
+    advertises, without window scaling at most 65535. `rto_*`, `*_ms`: milliseconds; 0 is no limit for `user_timeout_ms`,
+    `fin_wait_2_ms` and `idle_ms`. `delack_ms` is how long an ACK may wait for company, 0: not at all. `*retries` are timeouts
+    after the first transmission, below 256. `boards` is the address of a pool of boards, 0: there are none.
+
+    `options`: the OPT_ bits of what a SYN offers, and what is granted when the peer offers it. 1 for `ecn`: so is ECN (RFC 3168);
+    for `in_order_only`: connections begin with that bit; for `keep_time_wait`: an RST does not end it (RFC 1337).
+    `ts_offset` (ms) is added to the clock of timestamps. `challenges`: how many segments that are not acceptable a connection
+    answers in five seconds, `challenge_limit` all connections in one. After `keepalive_ms` without a segment a connection that
+    has nothing in flight is probed, every `keepalive_interval_ms`, and given up after `keepalive_probes` without an answer; 0: it
+    is not, and `idle_ms` counts.
     Raises ValueError for an unknown name or a value out of range.
     """
     unknown = sorted(set(values) - set(_DEFAULTS))
@@ -60,18 +96,35 @@ def new_limits(**values: int) -> Block:
         if not _BOTTOMS.get(name, 0) <= value <= top:
             raise ValueError(f"limit {name} must be within {_BOTTOMS.get(name, 0)}..{top}, not {value}")
         array[0][name] = value
+    _derive(array[0])
     return Block(array[0], (array,))
+
+
+def _derive(limits: Any) -> None:
+    """What follows from the settings."""
+    options = int(limits.options)
+    bits = WS_OK if options & OPT_WSCALE else 0
+    bits |= SACK_OK if options & OPT_SACK_PERMITTED else 0
+    bits |= TS_OK if options & OPT_TIMESTAMPS else 0
+    limits.bits = bits | (ECN_OK if limits.ecn else 0) | (IN_ORDER_ONLY if limits.in_order_only else 0)
+    limits.rcv_shift = max(int(limits.rcv_wnd).bit_length() - 16, 0)
+    limits.quiet_ms = limits.keepalive_ms or limits.idle_ms
 
 
 _BOTTOMS = {"mss": 64, "rto_initial": 1, "rto_min": 1, "rto_max": 1}
 _TOPS = {
     "boards": (1 << 63) - 1,
     "mss": 65535,
-    "rcv_wnd": 65535,
+    "rcv_wnd": 0xFFFF << 14,
     "rto_initial": 60_000,
     "rto_min": 60_000,
     "rto_max": 60_000,
     "delack_ms": 499,
     "syn_retries": 255,
     "retries": 255,
+    "keepalive_probes": 255,
+    "options": OPT_WSCALE | OPT_SACK_PERMITTED | OPT_TIMESTAMPS,
+    "ecn": 1,
+    "in_order_only": 1,
+    "keep_time_wait": 1,
 }

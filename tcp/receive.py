@@ -5,25 +5,29 @@ LISTEN is `open.listen` and `open.accept`: a listener has no connection record. 
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64
-from tcp.acknowledge import STOP, acknowledge, challenge, wait
+from tcp.acknowledge import STOP, acknowledge, wait
+from tcp.challenge import challenge, tell
+from tcp.congestion import after_syn_loss
 from tcp.connection import (
     ACK_ALONE,
     ACK_DUE,
     CLIENT,
-    CLOSE_WAIT,
     CLOSED,
     CLOSING,
+    COLD_READY,
+    ECN_CE,
+    ECN_OK,
     ESTABLISHED,
-    FIN_WAIT_1,
-    FIN_WAIT_2,
     LOST,
     REWOUND,
+    SACK_OK,
     SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
     TIMED,
+    TS_OK,
     clear_bits,
     raise_bits,
     sent,
@@ -32,33 +36,35 @@ from tcp.deadlines import expire_after
 from tcp.events import (
     EV_ACKED,
     EV_CLOSED,
-    EV_DATA,
     EV_DUPLICATE,
     EV_ESTABLISHED,
-    EV_FIN,
-    EV_OUT_OF_ORDER,
     EV_RESET,
     EV_REUSE,
     EV_RST_DUE,
     EV_SYN,
     EV_TIME_WAIT,
     EV_UNACCEPTABLE,
+    EV_URGENT,
 )
 from tcp.open import take_syn
 from tcp.rto import after_handshake, measure
-from tcp.segment import ACK, FIN, RST, SYN
+from tcp.segment import ACK, CE, CWR, FIN, OPT_TIMESTAMPS, RST, SYN, URG
 from tcp.seq import MASK, advance, distance
+from tcp.text import note_duplicate, take_text
+from tcp.timestamps import FRESH, MISSING, judge, keep_timestamp
 
 
 @kernel
 def receive(conn, cold, seg, limits, now):
     """Change *conn* by the segment *seg* that arrived for it at *now* (us); EV_ bits.
 
-    *seg* is any record with the fields of SEGMENT; `accepted` and `skip` are written. What has to be sent for it, `next_segment`
-    has afterwards, except an RST (EV_RST_DUE).
+    *seg* is any record with the fields of SEGMENT; `accepted`, `skip`, `early` and `revealed` are written. What has to be sent
+    for it, `next_segment` has afterwards, except an RST (EV_RST_DUE).
     """
     seg.accepted = 0
     seg.skip = 0
+    seg.early = 0
+    seg.revealed = 0
     state = i64(conn.state)
     if state == SYN_SENT:
         return _syn_sent(conn, cold, seg, limits, now)
@@ -66,17 +72,22 @@ def receive(conn, cold, seg, limits, now):
         return 0 if i64(seg.tcp_flags) & RST else EV_RST_DUE
     flags = i64(seg.tcp_flags)
     offset = distance(i64(seg.seq), i64(conn.rcv_nxt))
-    if offset != 0 or flags & (SYN | RST | ACK) != ACK:
+    bits = i64(conn.bits)
+    if offset != 0 or flags & (SYN | RST | ACK) != ACK or bits & TS_OK:
         events = _screen(conn, cold, seg, limits, now, offset)
         if events:
             return events
         if flags & SYN:
             offset += 1
+    if bits & (TS_OK | ECN_OK):
+        _note_options(conn, cold, seg, now)
     events = acknowledge(conn, cold, seg, limits, now)
     if events & STOP:
         return events
     if flags & FIN or i64(seg.payload_len):
-        events |= _text(conn, seg, offset)
+        events |= take_text(conn, cold, seg, limits, offset)
+    if flags & URG:
+        events |= EV_URGENT
     if i64(conn.snd_una) == i64(conn.snd_nxt):
         wait(conn, cold, limits, events, now)
     return events
@@ -97,7 +108,7 @@ def _syn_sent(conn, cold, seg, limits, now):
     # Fourth, the SYN.
     if not flags & SYN:
         return EV_UNACCEPTABLE
-    take_syn(conn, seg, limits)
+    take_syn(conn, cold, seg, limits, now)
     if acked:
         return _established(conn, cold, limits, now)
     # Simultaneous open: the same SYN again, with an ACK.
@@ -114,12 +125,14 @@ def _established(conn, cold, limits, now):
     if bits & TIMED:
         measure(conn, limits, (now - i64(conn.rtt_time)) & MASK)
     after_handshake(conn, limits)
+    if bits & COLD_READY:
+        after_syn_loss(conn, cold)
     conn.bits = (bits | ACK_DUE | ACK_ALONE) & ~(TIMED | REWOUND)
     conn.state = ESTABLISHED
     conn.retries = 0
     conn.snd_una = advance(i64(conn.iss), 1)
     conn.snd_nxt = i64(conn.snd_una)
-    expire_after(conn, cold, i64(limits.idle_ms), now)
+    expire_after(conn, cold, i64(limits.quiet_ms), now)
     return EV_ESTABLISHED | EV_ACKED
 
 
@@ -137,21 +150,52 @@ def _screen(conn, cold, seg, limits, now, offset):
     """The first to fourth check of 3.10.7.4, for what is not simply the next segment; 0 lets it pass."""
     flags = i64(seg.tcp_flags)
     state = i64(conn.state)
-    if flags & SYN and not flags & (RST | ACK) and state == TIME_WAIT and offset >= 0:
+    if flags & SYN and not flags & (RST | ACK) and state == TIME_WAIT and _may_reuse(conn, cold, seg, limits, offset):
         return EV_REUSE
+    if i64(conn.bits) & TS_OK:
+        age = judge(cold, seg, now)
+        if age != FRESH:
+            return EV_UNACCEPTABLE if age == MISSING else _unacceptable(conn, cold, seg, limits, flags, offset, now)
     # The SYN that made this SYN_RECEIVED: with the ACK it completes a simultaneous open, without it our SYN-ACK was lost.
     if flags & SYN and not flags & RST and state == SYN_RECEIVED and offset == -1:
         return 0 if flags & ACK else _syn_again(conn)
+    if flags & RST and state == TIME_WAIT and i64(limits.keep_time_wait):
+        return EV_UNACCEPTABLE
     if not _acceptable(conn, seg, offset):
-        return _unacceptable(conn, cold, limits, flags, offset, now)
+        return _unacceptable(conn, cold, seg, limits, flags, offset, now)
     # Second, the RST: only the very next sequence number is believed (RFC 5961 section 3.2).
     if flags & RST:
-        return _reset(conn) if offset == 0 else challenge(conn)
+        return _reset(conn) if offset == 0 else challenge(conn, cold, limits, now)
     # Fourth, the SYN (RFC 5961 section 4.2): a passive open goes back to LISTEN, everything else asks the peer.
     if flags & SYN:
-        return _reset(conn) if state == SYN_RECEIVED and not i64(conn.bits) & CLIENT else challenge(conn)
+        return _reset(conn) if state == SYN_RECEIVED and not i64(conn.bits) & CLIENT else challenge(conn, cold, limits, now)
     # Fifth, without the ACK bit there is nothing more to it.
     return 0 if flags & ACK else EV_UNACCEPTABLE
+
+
+@rare
+def _may_reuse(conn, cold, seg, limits, offset):
+    """May this SYN open a new incarnation of a connection in TIME_WAIT? (RFC 6191 section 2)"""
+    stamped = i64(seg.opts) & OPT_TIMESTAMPS and i64(limits.options) & OPT_TIMESTAMPS
+    if not i64(conn.bits) & TS_OK:
+        return stamped or offset >= 0
+    later = distance(i64(seg.ts_val), i64(cold.ts_recent))
+    return later > 0 or (later == 0 and offset >= 0) if stamped else offset >= 0
+
+
+@rare
+def _note_options(conn, cold, seg, now):
+    """What an acceptable segment says beside its text: the peer's clock; a congestion mark, or that the last one was heard
+    (RFC 3168 section 6.1.3)."""
+    bits = i64(conn.bits)
+    if bits & TS_OK:
+        keep_timestamp(cold, seg, now)
+    if bits & ECN_OK:
+        if i64(seg.tcp_flags) & CWR:
+            bits &= ~ECN_CE
+        if i64(seg.tos) & CE == CE:
+            bits |= ECN_CE
+        conn.bits = bits
 
 
 @kernel
@@ -174,44 +218,19 @@ def _acceptable(conn, seg, offset):
 
 
 @kernel
-def _unacceptable(conn, cold, limits, flags, offset, now):
-    """Dropped, with an ACK unless it is an RST. The peer's FIN once more starts TIME_WAIT again."""
+def _unacceptable(conn, cold, seg, limits, flags, offset, now):
+    """Dropped, with an ACK unless it is an RST. The peer's FIN once more starts TIME_WAIT again.
+
+    ACKs for segments without text, or with a SYN, are limited: two ends that disagree would answer each other for ever.
+    """
     if flags & RST:
         return EV_UNACCEPTABLE
-    raise_bits(conn, ACK_DUE | ACK_ALONE)
+    if flags & SYN or (i64(seg.payload_len) == 0 and flags & FIN == 0):
+        tell(conn, cold, limits, now)
+    else:
+        raise_bits(conn, ACK_DUE | ACK_ALONE)
+        if offset < 0 and i64(conn.bits) & SACK_OK:
+            note_duplicate(conn, cold, seg)
     if i64(conn.state) == TIME_WAIT and flags & FIN:
         wait(conn, cold, limits, EV_TIME_WAIT, now)
     return EV_UNACCEPTABLE | EV_DUPLICATE if offset < 0 else EV_UNACCEPTABLE
-
-
-@kernel
-def _text(conn, seg, offset):
-    """The seventh and eighth check: payload, then the FIN. *offset* is that of the payload from rcv_nxt."""
-    state = i64(conn.state)
-    if state != ESTABLISHED and state != FIN_WAIT_1 and state != FIN_WAIT_2:
-        return 0
-    if offset > 0:
-        raise_bits(conn, ACK_DUE | ACK_ALONE)
-        return EV_OUT_OF_ORDER
-    new = i64(seg.payload_len) + offset
-    take = min(new, i64(conn.rcv_wnd))
-    fin = 1 if i64(seg.tcp_flags) & FIN and take == new else 0
-    seg.skip = -offset
-    seg.accepted = take
-    conn.rcv_nxt = advance(i64(conn.rcv_nxt), take + fin)
-    raise_bits(conn, ACK_DUE if take == new else ACK_DUE | ACK_ALONE)
-    events = EV_DATA if take > 0 else 0
-    return events | _fin(conn, state) if fin else events
-
-
-@kernel
-def _fin(conn, state):
-    """The peer's FIN, with all that came before it."""
-    if state == ESTABLISHED:
-        conn.state = CLOSE_WAIT
-        return EV_FIN
-    if state == FIN_WAIT_1:
-        conn.state = CLOSING
-        return EV_FIN
-    conn.state = TIME_WAIT
-    return EV_FIN | EV_TIME_WAIT

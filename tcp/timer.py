@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel
+from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64
 from tcp.acks import late_ack
 from tcp.congestion import on_timeout, rewind, warm
-from tcp.connection import CLOSED, COLD_READY, ESTABLISHED, FIN_WAIT_2, PERSIST, PROBE, TIME_WAIT, raise_bits, sent
+from tcp.connection import (
+    ACK_ALONE,
+    ACK_DUE,
+    CLOSED,
+    COLD_READY,
+    ESTABLISHED,
+    FIN_WAIT_2,
+    KEEP_ALIVE,
+    PERSIST,
+    PROBE,
+    TIME_WAIT,
+    raise_bits,
+    sent,
+)
 from tcp.deadlines import expire_after, expire_at, is_due
 from tcp.events import EV_CLOSED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
 from tcp.rto import back_off
@@ -44,6 +57,8 @@ def _main(conn, cold, limits, now):
         return _retransmit(conn, cold, limits, now)
     if state == FIN_WAIT_2:
         return _end(conn, EV_CLOSED | EV_TIMEOUT)
+    if i64(limits.keepalive_ms) and not _unanswered(conn, limits):
+        return _keep_alive(conn, cold, limits, now)
     return _end(conn, EV_CLOSED | EV_TIMEOUT | EV_RST_DUE)
 
 
@@ -83,3 +98,21 @@ def _exhausted(conn, cold, limits, now):
     if patience and ms - i64(cold.since) >= patience:
         return True
     return retries >= (i64(limits.retries) if i64(conn.state) >= ESTABLISHED else i64(limits.syn_retries))
+
+
+@rare
+def _unanswered(conn, limits):
+    """Were all keep-alive probes sent, or did they last for the user timeout (RFC 5482 section 4.2)?"""
+    probes = i64(conn.retries)
+    silent = i64(limits.keepalive_ms) + probes * i64(limits.keepalive_interval_ms)
+    patience = i64(limits.user_timeout_ms)
+    return probes >= i64(limits.keepalive_probes) or (probes > 0 and patience != 0 and silent >= patience)
+
+
+@rare
+def _keep_alive(conn, cold, limits, now):
+    """Nothing was heard for long: an ACK of the number before snd_una has the peer answer (RFC 9293 section 3.8.4)."""
+    conn.retries = i64(conn.retries) + 1
+    raise_bits(conn, ACK_DUE | ACK_ALONE | KEEP_ALIVE)
+    expire_after(conn, cold, i64(limits.keepalive_interval_ms), now)
+    return EV_RETRANSMIT

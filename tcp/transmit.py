@@ -16,6 +16,7 @@ from tcp.connection import (
     ESTABLISHED,
     FIN_QUEUED,
     FIN_WAIT_1,
+    KEEP_ALIVE,
     LAST_ACK,
     LOST,
     PERSIST,
@@ -93,9 +94,12 @@ def _handshake(conn, cold, out, limits, now):
 
 @inlined
 def _acknowledge(conn, cold, out, limits, now):
-    """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>."""
-    _fill(conn, cold, out, sent(conn, cold), ACK, 0, 0, limits, now)
-    clear_bits(conn, ACK_BITS)
+    """<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>; a keep-alive probe is one number before."""
+    seq = sent(conn, cold)
+    if i64(conn.bits) & KEEP_ALIVE:
+        seq = advance(seq, -1)
+    _fill(conn, cold, out, seq, ACK, 0, 0, limits, now)
+    clear_bits(conn, ACK_BITS | KEEP_ALIVE)
     return True
 
 

@@ -61,7 +61,7 @@ class Endpoint:
         self.cold_memory = aligned(1, COLD)
         self.cold: Any = self.cold_memory[0]
         self.cold_memory.view(np.uint8)[:] = POISON
-        self.limits = new_limits(**({"mss": MSS} | limits))
+        self.limits = new_limits(**({"mss": MSS, "delack_ms": 0, "options": 0} | limits))
         self.segment: Any = aligned(1, SEGMENT)[0]
         self.out: Any = aligned(1, SEGMENT)[0]
         self.iss = iss
@@ -81,7 +81,7 @@ class Endpoint:
 
     def accept(self, flags: str = "S", seq: int = IRS, wnd: int = 65535, mss: int = 0) -> Endpoint:
         self._fill(flags, seq, 0, 0, wnd, mss)
-        accept(self.conn, self.segment, self.limits.record, *LOCAL, *PEER, self.iss)
+        accept(self.conn, self.cold, self.segment, self.limits.record, *LOCAL, *PEER, self.iss, self.now)
         return self
 
     def _fill(self, flags: str, seq: int, ack: int, payload_len: int, wnd: int, mss: int) -> None:

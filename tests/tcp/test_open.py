@@ -46,7 +46,7 @@ def test_listen_mss_of_zero() -> None:
     endpoint = Endpoint()
     endpoint._fill("S", IRS, 0, 0, 65535, 0)
     endpoint.segment.opts = OPT_MSS
-    accept(endpoint.conn, endpoint.segment, endpoint.limits.record, *LOCAL, *PEER, ISS)
+    accept(endpoint.conn, endpoint.cold, endpoint.segment, endpoint.limits.record, *LOCAL, *PEER, ISS, endpoint.now)
     assert endpoint.conn.mss == DEFAULT_MSS
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dpdk_io.memory import aligned
-from tcp.connection import ACK_ALONE, ACK_DUE
+from tcp.connection import ACK_ALONE, ACK_DUE, COLD_READY
 from tcp.events import (
     EV_ACKED,
     EV_CHALLENGE,
@@ -42,6 +42,7 @@ def acked_of(state: str) -> int:
 def dropped_with_ack(endpoint: Endpoint, state: str, before: dict[str, int]) -> None:
     """Nothing changed but that an ACK is due; it goes out, and nothing else."""
     rcv, snd = next_of(state)
+    before = before | {"bits": before["bits"] | int(endpoint.conn.bits) & COLD_READY}
     assert endpoint.changed(before) == {"bits": before["bits"] | ACK_DUE | ACK_ALONE}
     assert endpoint.sends() == [Sent("A", ours(snd), theirs(rcv))]
     assert endpoint.changed(before) == {}
@@ -394,7 +395,25 @@ def test_abort_silently(state: str) -> None:
 
 
 def test_receive_takes_any_record_with_the_fields() -> None:
-    names = ["seq", "ack", "wnd", "payload_len", "mss", "tcp_flags", "opts", "accepted", "skip", "l4"]
+    names = [
+        "seq",
+        "ack",
+        "wnd",
+        "payload_len",
+        "mss",
+        "tcp_flags",
+        "opts",
+        "accepted",
+        "skip",
+        "early",
+        "revealed",
+        "wscale",
+        "ts_val",
+        "ts_ecr",
+        "sack_at",
+        "tos",
+        "l4",
+    ]
     endpoint = at("ESTABLISHED")
     endpoint.segment = aligned(1, np.dtype([(name, "<i8") for name in names]))[0]
     assert endpoint.gets("FPA", theirs(1), ours(1), 10) == EV_DATA | EV_FIN

@@ -122,7 +122,7 @@ class Wire:
     def _listen(self, party: Party, sent: Sent, wnd: int) -> None:
         party._fill(sent.flags, sent.seq, sent.ack, sent.payload_len, wnd, sent.mss)
         if listen(party.segment) & EV_SYN:
-            accept(party.conn, party.segment, party.limits.record, *PEER, *LOCAL, party.iss)
+            accept(party.conn, party.cold, party.segment, party.limits.record, *PEER, *LOCAL, party.iss, party.now)
             party.events[EV_SYN] += 1
 
 
