@@ -23,7 +23,8 @@ from operators.engine import (
 from operators.frames import PAYLOAD, header_length, write_frame, write_headers
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
-from tcp.connection import ACK_ALONE, CLIENT, CLOSED, TIME_WAIT, WS_OK, advertised, advertised_by_syn
+from tcp.board import give_board
+from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
 from tcp.events import EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
 from tcp.expected import REFUSED, next_expected
 from tcp.header import WSCALE_WORD
@@ -202,6 +203,8 @@ def release(eng, conn, app, slot):
     cancel(record_at(i64(eng.wheel), WHEEL), slot)
     if i64(conn.bits) & CLIENT and not i64(app.app_bits) & APP_PORT_RETURNED:
         _return_port(eng, conn, app)
+    if i64(conn.bits) & COLD_READY:
+        give_board(conn, cold_at(eng, slot), record_at(limits_of(eng, conn), LIMITS))
     give_slot(record_at(i64(eng.slots), SLOTS), slot)
 
 

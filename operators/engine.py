@@ -115,7 +115,7 @@ ENGINE = np.dtype(
         for name in (
             "epoch", "begun", "ends", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
             "conns", "colds", "apps", "histories", "index", "slots", "wheel", "ports",
-            "client_limits", "server_limits", "scratch",
+            "client_limits", "server_limits", "boards", "scratch",
             "client", "server", "connect_histogram", "lifetime_histogram",
             "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering",
             "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",

@@ -24,6 +24,7 @@ from operators.engine import (
 )  # fmt: skip
 from operators.tally import named
 from pipeline.histogram import BUCKETS
+from tcp.board import new_boards
 from tcp.connection import COLD, CONN
 from tcp.index import new_index
 from tcp.limits import new_limits
@@ -38,6 +39,8 @@ _ECHO_SIZES = (2048, 32768)
 
 _NEVER = (1 << 63) - 1
 _BURST = 32
+_BOARDS = 4096
+"""Connections of a core that can have losses or early segments on record at a time."""
 """Connections that may be due and not yet started at any moment."""
 
 HTTP_BODY = b"te-apps\n"
@@ -133,7 +136,15 @@ class TcpEngine:
         self._block("index", new_index(capacity, int(rng.integers(1 << 62))))
         self._block("slots", new_slots(capacity))
         self._block("wheel", new_wheel(capacity))
-        self._block("client_limits", new_limits(**settings.limits))
+        self.record.isn_clock = time.monotonic_ns() // 1000
+        self._block("boards", new_boards(min(capacity, _BOARDS)))
+        shared = {
+            "boards": int(self.record.boards),
+            "in_order_only": 1,
+            "ts_offset": int(self.record.isn_clock) // 1000 & 0xFFFFFFFF,
+        }
+        self._limits = shared | settings.limits
+        self._block("client_limits", new_limits(**self._limits))
         self._ports = new_ports(settings.client_ports or [1], int(rng.integers(1 << 62)), max(1, len(settings.local_ips)))
         self._block("ports", self._ports)
         self.record.tw_limit = settings.time_waits
@@ -141,7 +152,6 @@ class TcpEngine:
         self._array("tw_ring", waits, "i8")
         self.record.tw_mask = waits - 1
         self.record.isn_key0, self.record.isn_key1 = settings.isn_secret or (secrets.randbits(63), secrets.randbits(63))
-        self.record.isn_clock = time.monotonic_ns() // 1000
         if settings.records:
             self._records = self._array("records", settings.records, RECORD)
             self.record.record_mask = settings.records - 1
@@ -210,7 +220,7 @@ class TcpEngine:
         self._array("echo", (size + 64) * (settings.connections if echoes else 1), "u1")
         self.record.echo_mask = size - 1
         window = size - 1 if echoes else 65535
-        self._block("server_limits", new_limits(**{**settings.limits, "rcv_wnd": window}))
+        self._block("server_limits", new_limits(**{**self._limits, "rcv_wnd": window}))
 
     def start(self, epoch: int, hertz: int) -> None:
         """TCP's clock begins at *epoch* (cycles) and runs at *hertz*. Before the cores poll; clients wait for `begin`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel, rare
-from dpdk_io.memory import i64, record_at
+from dpdk_io.memory import i64, load8, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
 from operators.connections import answer, limits_of, release, settle, transmit
 from operators.engine import (
@@ -37,7 +37,15 @@ from tcp.slots import SLOTS, give_slot, take_slot
 
 @operator(
     reads=("l3", "l4", "payload", "payload_len", "src", "dst", "sport", "dport"),
-    writes=[("opts", "u1"), ("wscale", "u1"), ("mss", "u2"), ("ts_val", "u4"), ("ts_ecr", "u4"), ("tcp_hash", "u4")],
+    writes=[
+        ("opts", "u1"),
+        ("wscale", "u1"),
+        ("mss", "u2"),
+        ("ts_val", "u4"),
+        ("ts_ecr", "u4"),
+        ("sack_at", "i8"),
+        ("tcp_hash", "u4"),
+    ],
     drops=("checksum", "bad_options", "foreign", "tagged"),
 )
 def tcp_check(pkt, meta, state, tcp):
@@ -70,7 +78,7 @@ def tcp_check(pkt, meta, state, tcp):
 
 @operator(
     reads=("l4", "payload", "payload_len", "src", "dst", "sport", "dport", "seq", "ack", "wnd", "tcp_flags", "opts", "tcp_hash"),
-    writes=[("accepted", "u4"), ("skip", "u4")],
+    writes=[("accepted", "u4"), ("skip", "u4"), ("early", "u4"), ("revealed", "u4"), ("tos", "u1")],
     drops=("table_full",),
 )
 def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
@@ -85,6 +93,7 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = receive_expected(conn, meta, limits, i64(eng.now_us))
     if events == REFUSED:
+        meta.tos = load8(pkt + ETH_HEADER + 1)
         events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
         if events & EV_REUSE:
             release(eng, conn, app, slot)

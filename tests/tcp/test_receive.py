@@ -21,6 +21,7 @@ from tcp.events import (
     EV_TIME_WAIT,
     EV_UNACCEPTABLE,
 )
+from tcp.segment import SEGMENT
 from tests.tcp.builders import MSS, Endpoint, Sent, at, ours, theirs
 
 SYNCHRONIZED = ["ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2", "CLOSE_WAIT", "CLOSING", "LAST_ACK", "TIME_WAIT"]
@@ -395,25 +396,7 @@ def test_abort_silently(state: str) -> None:
 
 
 def test_receive_takes_any_record_with_the_fields() -> None:
-    names = [
-        "seq",
-        "ack",
-        "wnd",
-        "payload_len",
-        "mss",
-        "tcp_flags",
-        "opts",
-        "accepted",
-        "skip",
-        "early",
-        "revealed",
-        "wscale",
-        "ts_val",
-        "ts_ecr",
-        "sack_at",
-        "tos",
-        "l4",
-    ]
+    names = [name for name in SEGMENT.names or () if name != "blocks"]
     endpoint = at("ESTABLISHED")
     endpoint.segment = aligned(1, np.dtype([(name, "<i8") for name in names]))[0]
     assert endpoint.gets("FPA", theirs(1), ours(1), 10) == EV_DATA | EV_FIN
