@@ -19,7 +19,7 @@ SCHEMA = 1
 COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
     "RecvSyn", "RecvSynAck", "RecvSynAck2", "RecvFin", "RecvFinPssv", "RecvAck4Fin", "RecvAck", "RecvPayload", "RecvRst",
-    "Unexpected", "Retransmissions", "BytesSent", "BytesReceived",
+    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived",
 )  # fmt: skip
 """The counters of a role."""
 

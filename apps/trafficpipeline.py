@@ -24,6 +24,7 @@ from operators.steer import steer
 from operators.steering import Steering
 from operators.tcp_client import tcp_client
 from operators.tcp_engine import Settings, TcpEngine
+from operators.tcp_icmp import tcp_icmp
 from operators.tcp_state import tcp_check, tcp_state
 from operators.tcp_timers import tcp_timers
 from operators.to_kernel import to_kernel
@@ -192,7 +193,7 @@ def _steps(site: Site) -> list[Any]:
             {
                 TCP: [steer] if several else [],
                 ARP: [*([arp_learn] if asks else []), *(arp_responder(ip=ip, mac=mac) for ip in ours), *rest],
-                ICMP: [*(icmp_echo(ip=ip, mask=0xFFFFFFFF) for ip in ours), *rest],
+                ICMP: [tcp_icmp, *(icmp_echo(ip=ip, mask=0xFFFFFFFF) for ip in ours), *rest],
                 FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },

@@ -14,7 +14,7 @@ from tcp.connection import COLD, CONN
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
     "RecvSyn", "RecvSynAck", "RecvSynAck2", "RecvFin", "RecvFinPssv", "RecvAck4Fin", "RecvAck", "RecvPayload", "RecvRst",
-    "Unexpected", "Retransmissions", "BytesSent", "BytesReceived",
+    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived",
     "attempted", "established", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
     "expected", "unexpected", "time_wait_evicted", "records_lost",
@@ -22,12 +22,12 @@ ROLE_COUNTERS = (
 """One int64 each, per role: packets by meaning, connections by how far they came, release causes, responses by content."""
 
 (
-    SENT_FIN, SENT_FIN_PSSV, SENT_RST, RECV_SYN, UNEXPECTED, BYTES_SENT, BYTES_RECEIVED,
+    SENT_FIN, SENT_FIN_PSSV, SENT_RST, RECV_SYN, UNEXPECTED, URGENT, BYTES_SENT, BYTES_RECEIVED,
     ATTEMPTED, COMPLETED, FAILED, OPEN, MAX_OPEN,
     CAUSE_UNKNOWN, CAUSE_TIMEOUT, CAUSE_PASSIVE_CLOSE, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_RST,
     EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST,
 ) = map(ROLE_COUNTERS.index, (
-    "SentFin", "SentFinPssv", "SentRst", "RecvSyn", "Unexpected", "BytesSent", "BytesReceived",
+    "SentFin", "SentFinPssv", "SentRst", "RecvSyn", "Unexpected", "Urgent", "BytesSent", "BytesReceived",
     "attempted", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst",
     "expected", "unexpected", "time_wait_evicted", "records_lost",

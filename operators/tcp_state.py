@@ -10,6 +10,7 @@ from operators.engine import (
     ENGINE,
     RECV_SYN,
     UNEXPECTED,
+    URGENT,
     app_at,
     bump,
     cold_at,
@@ -22,7 +23,7 @@ from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, end, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
 from tcp.checksum import pseudo_sum_at, tcp_intact
-from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN, EV_REUSE, EV_RST_DUE, EV_SYN
+from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN, EV_REUSE, EV_RST_DUE, EV_SYN, EV_URGENT
 from tcp.expected import REFUSED, receive_expected
 from tcp.header import HEADER_LEN, parse_options
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
@@ -79,7 +80,7 @@ def tcp_check(pkt, meta, state, tcp):
 @operator(
     reads=("l4", "payload", "payload_len", "src", "dst", "sport", "dport", "seq", "ack", "wnd", "tcp_flags", "opts", "tcp_hash"),
     writes=[("accepted", "u4"), ("skip", "u4"), ("early", "u4"), ("revealed", "u4"), ("tos", "u1")],
-    drops=("table_full",),
+    drops=("table_full", "bad_source"),
 )
 def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     """Run TCP: find the segment's connection, change its state, send its answer; a SYN to an open port begins a connection."""
@@ -95,6 +96,8 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     if events == REFUSED:
         meta.tos = load8(pkt + ETH_HEADER + 1)
         events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
+        if events & EV_URGENT:
+            bump(counters, URGENT, 1)
         if events & EV_REUSE:
             release(eng, conn, app, slot)
             return _unknown(eng, pkt, mbuf, meta, state, now, out)
@@ -145,10 +148,21 @@ def _no_connection(eng, out, pkt, mbuf, meta, state, now):
     open_port = is_listening(eng, port)
     if eng.kernel_side and not open_port and not i64(eng.first_client_port) <= port <= i64(eng.last_client_port):
         return i64(-SLOW)
+    if _is_bad_source(meta):
+        state.bad_source += 1
+        return i64(-DROP)
     if i64(meta.tcp_flags) & SYN and open_port and listen(meta) & EV_SYN:
         return _accept(eng, pkt, meta, state, now)
     bump(counters, UNEXPECTED, 1)
     return i64(-KEEP if _reset(eng, out, pkt, mbuf, meta, counters) else -DROP)
+
+
+@inlined
+def _is_bad_source(meta):
+    """Nobody can be answered at 0/8, 127/8, or a group or broadcast address (RFC 9293 section 3.9.2.3), nor at the very place the
+    segment is for."""
+    net = i64(meta.src) >> 24
+    return net == 0 or net == 127 or net >= 224 or (i64(meta.src) == i64(meta.dst) and i64(meta.sport) == i64(meta.dport))
 
 
 @inlined

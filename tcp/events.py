@@ -39,3 +39,5 @@ EV_RETRANSMIT = 1 << 16
 """Out of `on_timer`: `next_segment` has something to repeat, or a window to probe."""
 EV_URGENT = 1 << 17
 """The segment had the URG bit; its payload is taken in line (RFC 9293 section 3.8.5)."""
+EV_SOFT_ERROR = 1 << 18
+"""Out of `on_icmp`: the network reports trouble that may pass; `cold.soft_error` says which."""

@@ -32,6 +32,7 @@ LIMITS = np.dtype(
         ("ts_offset", "<u4"),
         ("challenges", "<u4"),
         ("challenge_limit", "<u4"),
+        ("min_mtu", "<u4"),
         ("keepalive_ms", "<u4"),
         ("keepalive_interval_ms", "<u4"),
         ("keepalive_probes", "<u4"),
@@ -64,6 +65,7 @@ _DEFAULTS = {
     "ts_offset": 0,
     "challenges": 10,
     "challenge_limit": 1000,
+    "min_mtu": 552,
     "keepalive_ms": 0,
     "keepalive_interval_ms": 75_000,
     "keepalive_probes": 9,
@@ -81,10 +83,11 @@ def new_limits(**values: int) -> Block:
 
     `options`: the OPT_ bits of what a SYN offers, and what is granted when the peer offers it. 1 for `ecn`: so is ECN (RFC 3168);
     for `in_order_only`: connections begin with that bit; for `keep_time_wait`: an RST does not end it (RFC 1337).
-    `ts_offset` (ms) is added to the clock of timestamps. `challenges`: how many segments that are not acceptable a connection
-    answers in five seconds, `challenge_limit` all connections in one. After `keepalive_ms` without a segment a connection that
-    has nothing in flight is probed, every `keepalive_interval_ms`, and given up after `keepalive_probes` without an answer; 0: it
-    is not, and `idle_ms` counts.
+    `min_mtu`: bytes that every path is taken to let through, whatever routers say. `ts_offset` (ms) is added to the clock of
+    timestamps. `challenges`: how many segments that are not acceptable a connection answers in five seconds, `challenge_limit`
+    all connections in one. After `keepalive_ms` without a segment a connection that has nothing in flight is probed, every
+    `keepalive_interval_ms`, and given up after `keepalive_probes` without an answer; 0: it is not, and `idle_ms` counts.
+
     Raises ValueError for an unknown name or a value out of range.
     """
     unknown = sorted(set(values) - set(_DEFAULTS))

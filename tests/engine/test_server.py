@@ -19,9 +19,9 @@ def test_a_syn_is_answered_by_syn_ack_with_mss() -> None:
     peer = Peer(host)
     answer = peer.connect(options=[("MSS", 1400), ("NOP", None), ("WScale", 7)])
     assert answer[TCP].ack == ISS + 1
-    assert answer[TCP].options == [("MSS", 1460)]
+    assert answer[TCP].options == [("MSS", 1460), ("NOP", None), ("WScale", 0)]
     assert answer[TCP].window == 2047
-    assert (answer[IP].ttl, answer[IP].flags, answer[IP].len) == (64, "DF", 44)
+    assert (answer[IP].ttl, answer[IP].flags, answer[IP].len) == (64, "DF", 48)
     assert host.counters("server") == {
         "RecvSyn": 1, "SentSynAck": 1, "RecvSynAck2": 1, "attempted": 1, "established": 1, "open": 1, "max_open": 1
     }  # fmt: skip
@@ -288,6 +288,7 @@ def test_a_peer_that_reads_nothing_is_held_back(size: int) -> None:
     sent = 0
     while sent < len(data) and window:
         piece = data[sent : sent + min(1400, window)]
+        window -= len(piece)
         for answer in peer.send("A", piece, window=0, ack=peer.ack):
             window = answer[TCP].window
             assert payload(answer) == b""
