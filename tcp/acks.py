@@ -17,7 +17,6 @@ from tcp.connection import (
     WS_OK,
     advertised,
     advertised_by_syn,
-    clear_bits,
     raise_bits,
 )
 from tcp.deadlines import DELACK, schedule
@@ -42,7 +41,7 @@ def describe(conn, cold, out, limits, flags, now):
         out.opts = i64(out.opts) | OPT_TIMESTAMPS
         out.ts_val = ts_clock(limits, now)
         out.ts_ecr = i64(cold.ts_recent) if flags & ACK else 0
-    if i64(conn.bits) & COLD_READY and flags & SYN == 0:
+    if i64(conn.bits) & (COLD_READY | ECN_OK) and flags & SYN == 0:
         _describe_received(conn, cold, out)
 
 
@@ -61,26 +60,32 @@ def _describe_syn(conn, cold, out, limits, flags):
 @rare
 def _ask_for_ecn(conn, out, flags):
     """RFC 3168 section 6.1.1. A SYN that was lost may have been so for asking (6.1.1.1): then there is no ECN."""
-    if i64(conn.retries) and flags & ACK == 0:
-        clear_bits(conn, ECN_OK)
-    else:
-        out.tcp_flags = flags | (ECE if flags & ACK else ECE | CWR)
+    if flags & ACK:
+        out.tcp_flags = flags | ECE
+    elif i64(conn.retries) == 0:
+        out.tcp_flags = flags | ECE | CWR
 
 
 @rare
 def _describe_received(conn, cold, out):
-    """The ACK for rcv_nxt that leaves here was owed by nobody any more; what came early or twice; a mark; and our own text may be
-    marked, unless it was sent before (RFC 3168 section 6.1.5)."""
-    cold.last_ack_sent = i64(conn.rcv_nxt)
-    if i64(cold.delack_at):
-        schedule(conn, cold, i64(DELACK), i64(0))
+    """What came early or twice, and a mark; our own text may be marked, unless it was sent before (RFC 3168 section 6.1.5)."""
     bits = i64(conn.bits)
-    if bits & SACK_OK and (i64(cold.board) or i64(cold.dsack_start) != i64(cold.dsack_end)):
-        _write_blocks(conn, cold, out)
+    if bits & COLD_READY:
+        _note_ack(conn, cold)
+        if bits & SACK_OK and (i64(cold.board) or i64(cold.dsack_start) != i64(cold.dsack_end)):
+            _write_blocks(conn, cold, out)
     if bits & ECN_CE:
         out.tcp_flags = i64(out.tcp_flags) | ECE
     if bits & ECN_OK and i64(out.payload_len) and not i64(out.rexmit):
         out.ect = _ECT_0
+
+
+@kernel
+def _note_ack(conn, cold):
+    """The ACK for rcv_nxt leaves: none has to wait any more."""
+    cold.last_ack_sent = i64(conn.rcv_nxt)
+    if i64(cold.delack_at):
+        schedule(conn, cold, i64(DELACK), i64(0))
 
 
 @kernel

@@ -68,6 +68,8 @@ def take_syn(conn, cold, seg, limits, now):
     conn.mss = min(max(theirs, SMALLEST_MSS) if theirs else DEFAULT_MSS, i64(limits.mss))
     bits = i64(conn.bits)
     missing = bits & ~_agreed(i64(seg.opts), i64(seg.tcp_flags)) & (WS_OK | SACK_OK | TS_OK | ECN_OK)
+    if i64(conn.retries):
+        missing |= ECN_OK  # the SYN was sent again without it
     conn.bits = bits & ~missing
     if not missing & WS_OK and bits & WS_OK:
         conn.snd_shift = min(i64(seg.wscale), MOST_SHIFT)

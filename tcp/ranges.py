@@ -49,12 +49,14 @@ def _put_first(board, start, end):
 
 @rare
 def had_already(board, start, end):
-    """The part of start..end that was had already, as far as it is one range: its two ends, equal when nothing was."""
+    """The first part of start..end that was had already: its two ends, equal when nothing was."""
+    first, last = end, end
     for i in range(i64(board.n_ranges)):
         left, right = i64(board.ranges[2 * i]), i64(board.ranges[2 * i + 1])
-        if distance(left, end) < 0 and distance(start, right) < 0:
-            return (left if distance(left, start) > 0 else start), (right if distance(right, end) < 0 else end)
-    return start, start
+        if distance(left, first) < 0 and distance(start, right) < 0:
+            first = left if distance(left, start) > 0 else start
+            last = right if distance(right, end) < 0 else end
+    return first, last
 
 
 @rare

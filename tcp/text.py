@@ -46,13 +46,12 @@ def take_text(conn, cold, seg, limits, offset):
     seg.accepted = take
     nxt = advance(i64(conn.rcv_nxt), take)
     at_once = 0
-    if i64(conn.bits) & COLD_READY:
-        if offset < 0:
-            note_duplicate(conn, cold, seg)
-        if not fin and i64(cold.board) | i64(conn.bits) & EARLY_FIN:
-            at_once, fin = _close_gap(conn, cold, seg, limits, nxt)
-            take += i64(seg.revealed)
-            nxt = advance(nxt, i64(seg.revealed))
+    if offset < 0 and i64(conn.bits) & SACK_OK:
+        note_duplicate(conn, cold, seg)
+    if i64(conn.bits) & COLD_READY and not fin and i64(cold.board) | i64(conn.bits) & EARLY_FIN:
+        at_once, fin = _close_gap(conn, cold, seg, limits, nxt)
+        take += i64(seg.revealed)
+        nxt = advance(nxt, i64(seg.revealed))
     conn.rcv_nxt = advance(nxt, fin)
     consumed(conn, limits, take)
     if i64(seg.accepted) < new:
@@ -83,6 +82,7 @@ def _close_gap(conn, cold, seg, limits, nxt):
         board = record_at(i64(cold.board), BOARD)
         pending = i64(board.n_ranges)
         if pending:
+            _note_repeated(conn, cold, board, i64(conn.rcv_nxt), nxt)
             seg.revealed = reveal(board, nxt)
             nxt = advance(nxt, i64(seg.revealed))
             give_board_if_idle(conn, cold, limits)
@@ -118,21 +118,32 @@ def _keep(conn, cold, start, end, limits):
     left, right = had_already(board, start, end)
     if not add_range(board, start, end):
         return False
+    _report(conn, cold, left, right)
+    return True
+
+
+@kernel
+def _note_repeated(conn, cold, board, start, end):
+    """start..end comes in order: what of it came early is reported, unless something before it is."""
+    left, right = had_already(board, start, end)
+    if left != right and i64(cold.dsack_start) == i64(cold.dsack_end):
+        _report(conn, cold, left, right)
+
+
+@kernel
+def _report(conn, cold, left, right):
+    """The next ACK tells that left..right, if that is something, came twice (RFC 2883 section 4)."""
     if left != right and i64(conn.bits) & SACK_OK:
         cold.dsack_start = left
         cold.dsack_end = right
-    return True
 
 
 @rare
 def note_duplicate(conn, cold, seg):
-    """Payload before rcv_nxt came once more: it is reported with the next ACK (RFC 2883 section 4)."""
+    """Payload before rcv_nxt came once more."""
     warm(conn, cold)
-    seq, nxt = i64(seg.seq), i64(conn.rcv_nxt)
-    length = min(i64(seg.payload_len), distance(nxt, seq))
-    if length > 0 and i64(conn.bits) & SACK_OK:
-        cold.dsack_start = seq
-        cold.dsack_end = advance(seq, length)
+    seq = i64(seg.seq)
+    _report(conn, cold, seq, advance(seq, min(i64(seg.payload_len), distance(i64(conn.rcv_nxt), seq))))
 
 
 @kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64
-from tcp.connection import ACK_DUE, OWN_WINDOW, raise_bits
+from tcp.connection import ACK_DUE, ESTABLISHED, FIN_WAIT_2, OWN_WINDOW, raise_bits
 
 
 @inlined
@@ -39,5 +39,5 @@ def offer(conn, limits, room, buffer):
     step = min(buffer >> 1, i64(limits.mss))
     if room - wnd >= step:
         conn.rcv_wnd = room
-        if wnd < step or room - wnd >= buffer >> 1:
+        if (wnd < step or room - wnd >= buffer >> 1) and ESTABLISHED <= i64(conn.state) <= FIN_WAIT_2:
             raise_bits(conn, ACK_DUE)

@@ -24,6 +24,7 @@ from operators.steer import steer
 from operators.steering import Steering
 from operators.tcp_client import tcp_client
 from operators.tcp_engine import Settings, TcpEngine
+from operators.tcp_icmp import tcp_icmp
 from operators.tcp_state import tcp_check, tcp_state
 from operators.tcp_timers import tcp_timers
 from operators.to_kernel import to_kernel
@@ -56,7 +57,7 @@ def pipeline() -> Pipeline:
             {
                 TCP: [steer],
                 ARP: [arp_learn, arp_responder, drop.named("other_arp")],
-                ICMP: [drop.named("icmp")],
+                ICMP: [tcp_icmp, drop.named("icmp")],
                 FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },

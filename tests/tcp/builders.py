@@ -12,7 +12,7 @@ from tcp.connection import COLD, CONN, STATE_NAMES
 from tcp.limits import new_limits
 from tcp.open import accept, connect
 from tcp.receive import receive
-from tcp.segment import OPT_MSS, SEGMENT
+from tcp.segment import OPT_MSS, OPT_SACK, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, SEGMENT
 from tcp.timer import on_timer
 from tcp.transmit import next_segment
 
@@ -45,12 +45,25 @@ class Sent(NamedTuple):
     payload_len: int = 0
     mss: int = 0
     rexmit: int = 0
+    wscale: int | None = None
+    sack_permitted: bool = False
+    ts: tuple[int, int] | None = None
+    blocks: tuple[tuple[int, int], ...] = ()
 
 
 def sent_of(out: Any) -> Sent:
     flags = "".join(flag for flag in FLAGS if int(out.tcp_flags) & bits(flag))
-    mss = int(out.mss) if int(out.opts) & OPT_MSS else 0
-    return Sent(flags, int(out.seq), int(out.ack), int(out.payload_len), mss, int(out.rexmit))
+    opts = int(out.opts)
+    mss = int(out.mss) if opts & OPT_MSS else 0
+    wscale = int(out.wscale) if opts & OPT_WSCALE else None
+    ts = (int(out.ts_val), int(out.ts_ecr)) if opts & OPT_TIMESTAMPS else None
+    blocks = tuple(
+        (int(out.blocks[2 * i]), int(out.blocks[2 * i + 1])) for i in range(int(out.n_blocks) if opts & OPT_SACK else 0)
+    )
+    sack_permitted = bool(opts & OPT_SACK_PERMITTED)
+    return Sent(
+        flags, int(out.seq), int(out.ack), int(out.payload_len), mss, int(out.rexmit), wscale, sack_permitted, ts, blocks
+    )  # fmt: skip
 
 
 class Endpoint:
@@ -64,6 +77,8 @@ class Endpoint:
         self.limits = new_limits(**({"mss": MSS, "delack_ms": 0, "options": 0} | limits))
         self.segment: Any = aligned(1, SEGMENT)[0]
         self.out: Any = aligned(1, SEGMENT)[0]
+        self.option = aligned(40, np.uint8)
+        self.boards: Any = None
         self.iss = iss
         self.now = START
 
@@ -79,20 +94,46 @@ class Endpoint:
         connect(self.conn, self.limits.record, *LOCAL, *PEER, self.iss)
         return self
 
-    def accept(self, flags: str = "S", seq: int = IRS, wnd: int = 65535, mss: int = 0) -> Endpoint:
-        self._fill(flags, seq, 0, 0, wnd, mss)
+    def accept(self, flags: str = "S", seq: int = IRS, wnd: int = 65535, mss: int = 0, **options: Any) -> Endpoint:
+        self._fill(flags, seq, 0, 0, wnd, mss, **options)
         accept(self.conn, self.cold, self.segment, self.limits.record, *LOCAL, *PEER, self.iss, self.now)
         return self
 
-    def _fill(self, flags: str, seq: int, ack: int, payload_len: int, wnd: int, mss: int) -> None:
+    def _fill(
+        self,
+        flags: str,
+        seq: int,
+        ack: int,
+        payload_len: int,
+        wnd: int,
+        mss: int,
+        *,
+        wscale: int | None = None,
+        sack_permitted: bool = False,
+        ts: tuple[int, int] | None = None,
+        blocks: tuple[tuple[int, int], ...] = (),
+        tos: int = 0,
+    ) -> None:
         seg = self.segment
         seg.tcp_flags, seg.seq, seg.ack, seg.payload_len, seg.wnd = bits(flags), seq, ack, payload_len, wnd
-        seg.mss, seg.opts = mss, OPT_MSS if mss else 0
-        seg.accepted, seg.skip = 77, 77
+        seg.mss, seg.opts, seg.tos = mss, OPT_MSS if mss else 0, tos
+        if wscale is not None:
+            seg.wscale, seg.opts = wscale, int(seg.opts) | OPT_WSCALE
+        if sack_permitted:
+            seg.opts = int(seg.opts) | OPT_SACK_PERMITTED
+        if ts is not None:
+            seg.ts_val, seg.ts_ecr, seg.opts = *ts, int(seg.opts) | OPT_TIMESTAMPS
+        if blocks:
+            self.option[1] = 2 + 8 * len(blocks)
+            self.option[2 : 2 + 8 * len(blocks)] = np.frombuffer(np.array(blocks, ">u4").tobytes(), np.uint8)
+            seg.sack_at, seg.opts = self.option.ctypes.data + 2, int(seg.opts) | OPT_SACK
+        seg.accepted, seg.skip, seg.early, seg.revealed = 77, 77, 77, 77
 
-    def gets(self, flags: str, seq: int, ack: int = 0, payload_len: int = 0, wnd: int = 65535, mss: int = 0) -> int:
-        """Receive one segment; the events."""
-        self._fill(flags, seq, ack, payload_len, wnd, mss)
+    def gets(
+        self, flags: str, seq: int, ack: int = 0, payload_len: int = 0, wnd: int = 65535, mss: int = 0, **options: Any
+    ) -> int:
+        """Receive one segment; the events. *options*: those of `_fill`."""
+        self._fill(flags, seq, ack, payload_len, wnd, mss, **options)
         return int(receive(self.conn, self.cold, self.segment, self.limits.record, self.now))
 
     def sends(self) -> list[Sent]:

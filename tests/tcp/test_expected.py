@@ -9,15 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpdk_io.memory import aligned
-from tcp.connection import ACK_ALONE, COLD, CONN, ESTABLISHED, FIN_QUEUED, FIN_WAIT_1, SYN_RECEIVED, TIMED
+from tcp.connection import (
+    ACK_ALONE,
+    COLD,
+    CONN,
+    ESTABLISHED,
+    FIN_QUEUED,
+    FIN_WAIT_1,
+    SACK_OK,
+    SYN_RECEIVED,
+    TIMED,
+    WS_OK,
+    advertised,
+    advertised_by_syn,
+)
 from tcp.expected import REFUSED, next_expected, receive_expected
 from tcp.limits import new_limits
 from tcp.receive import receive
-from tcp.segment import ACK, FIN, OPT_MSS, PSH, SEGMENT, SYN
+from tcp.segment import ACK, FIN, OPT_MSS, OPT_SACK_PERMITTED, OPT_WSCALE, PSH, SEGMENT, SYN, URG
 from tcp.transmit import next_segment
 
 NOW = 7_000_123
-LIMITS = new_limits()
+LIMITS = [new_limits(), new_limits(delack_ms=0, rcv_wnd=900), new_limits(rcv_wnd=1_000_000, idle_ms=5000)]
 
 near = st.sampled_from([0xFFFFFFF0, 0xFFFFFFFF, 0, 1, 5_000])
 
@@ -37,11 +50,14 @@ def connections(draw: st.DrawFn) -> Any:
     bits = draw(
         st.sampled_from([0, 1, 8, 9, ACK_ALONE | 8, TIMED, TIMED | 1, FIN_QUEUED, FIN_QUEUED | TIMED | 9, 8 | FIN_QUEUED])
     )
-    conn.bits = bits | draw(st.sampled_from([0] * 40 + [1 << n for n in range(4, 13)]))
+    conn.bits = (
+        bits | draw(st.sampled_from([0, WS_OK | SACK_OK])) | draw(st.sampled_from([0] * 40 + [1 << n for n in range(4, 24)]))
+    )
     conn.retries = draw(st.sampled_from([0] * 12 + [1]))
     conn.snd_wnd = draw(st.sampled_from([0, 100, 1461, *[65535] * 9]))
     conn.rcv_wnd = draw(st.sampled_from([0, 100, *[65535] * 9]))
     conn.snd_shift = draw(st.sampled_from([0, 0, 7]))
+    conn.rcv_shift = draw(st.sampled_from([0, 0, 3]))
     conn.mss, conn.rto, conn.deadline = 1460, 200, draw(st.sampled_from([0, 7_100]))
     conn.srtt, conn.rttvar, conn.rtt_time = draw(st.sampled_from([(0, 0, 1), (3, 1, NOW - 900)]))
     return conn
@@ -54,7 +70,7 @@ def segments(draw: st.DrawFn, conn: Any) -> Any:
     seg.seq = (int(conn.rcv_nxt) + draw(st.sampled_from([0] * 19 + [-1, 1]))) & 0xFFFFFFFF
     flight = (int(conn.snd_nxt) - int(conn.snd_una)) & 0xFFFFFFFF
     seg.ack = (int(conn.snd_una) + draw(st.sampled_from([0, 1, -1, flight + 1, *[flight] * 6]))) & 0xFFFFFFFF
-    seg.tcp_flags = draw(st.sampled_from([FIN, 2, 4, 18, *[ACK, ACK | PSH, ACK | FIN, ACK | FIN | PSH] * 3]))
+    seg.tcp_flags = draw(st.sampled_from([FIN, 2, 4, 18, ACK | URG, *[ACK, ACK | PSH, ACK | FIN, ACK | FIN | PSH] * 3]))
     seg.payload_len = draw(st.sampled_from([0, 0, 1, 16, 100, 101, 1460]))
     seg.wnd = draw(st.sampled_from([0, 100, *[65535] * 9]))
     return seg
@@ -81,15 +97,17 @@ def test_receives_as_receive_does(data: st.DataObject) -> None:
     conn = data.draw(connections())
     seg = data.draw(segments(conn))
     before, usual, usual_seg = copy(conn), copy(conn), copy(seg)
-    events = receive_expected(conn, seg, LIMITS.record, NOW)
+    limits = data.draw(st.sampled_from(LIMITS))
+    events = receive_expected(conn, seg, limits.record, NOW)
     if events == REFUSED:
         assert conn.tobytes() == before.tobytes()
         return
     taken["received"] += 1
     spare = cold()
-    assert events == receive(usual, spare, usual_seg, LIMITS.record, NOW)
+    assert events == receive(usual, spare, usual_seg, limits.record, NOW)
     assert conn.tobytes() == usual.tobytes()
-    assert (seg.skip, seg.accepted) == (usual_seg.skip, usual_seg.accepted)
+    for name in ("skip", "accepted", "early", "revealed"):
+        assert seg[name] == usual_seg[name]
     assert spare.tobytes() == cold().tobytes()
 
 
@@ -98,21 +116,24 @@ def test_receives_as_receive_does(data: st.DataObject) -> None:
 def test_sends_as_next_segment_does(data: st.DataObject) -> None:
     conn = data.draw(connections())
     before, usual, seq = copy(conn), copy(conn), int(conn.snd_nxt)
+    limits = data.draw(st.sampled_from(LIMITS))
     word = next_expected(conn, NOW)
     if word == REFUSED:
         assert conn.tobytes() == before.tobytes()
         return
     taken["sent"] += 1
     spare, out = cold(), aligned(1, SEGMENT)[0]
-    assert next_segment(usual, spare, out, LIMITS.record, NOW) == (word != 0)
+    assert next_segment(usual, spare, out, limits.record, NOW) == (word != 0)
     if word:
-        assert (out.seq, out.wnd, out.rexmit) == (seq, conn.rcv_wnd, 0)
+        assert (out.seq, out.rexmit, out.ect) == (seq, 0, 0)
+        assert out.wnd == (advertised_by_syn(conn) if word & SYN else advertised(conn))
         assert out.ack == (conn.rcv_nxt if word & ACK else 0)
-        assert (int(out.opts), int(out.mss)) == ((OPT_MSS, LIMITS.record.mss) if word & SYN else (0, 0))
+        layout = OPT_MSS | (OPT_WSCALE | OPT_SACK_PERMITTED if int(conn.bits) & WS_OK else 0)
+        assert (int(out.opts), int(out.mss)) == ((layout, limits.record.mss) if word & SYN else (0, 0))
         assert (int(out.tcp_flags) | int(out.payload_len) << 8) == word
         more = bool(before.bits & ACK_ALONE)
         assert conn.tobytes() == usual.tobytes()
-        assert more or not next_segment(usual, spare, out, LIMITS.record, NOW)
+        assert more or not next_segment(usual, spare, out, limits.record, NOW)
     assert conn.tobytes() == usual.tobytes()
     assert spare.tobytes() == cold().tobytes()
 
@@ -129,7 +150,7 @@ def test_a_connection_is_taken_from_its_handshake_on() -> None:
     conn.rcv_nxt, conn.snd_wnd, conn.rcv_wnd, conn.mss, conn.rto = 500, 65535, 65535, 1460, 200
     seg = aligned(1, SEGMENT)[0]
     seg.seq, seg.ack, seg.tcp_flags, seg.wnd, seg.payload_len = 500, 100, ACK, 65535, 16
-    assert receive_expected(conn, seg, LIMITS.record, NOW) != REFUSED
+    assert receive_expected(conn, seg, LIMITS[0].record, NOW) != REFUSED
     assert conn.state == ESTABLISHED
     conn.snd_end, conn.bits = 116, int(conn.bits) | FIN_QUEUED
     assert next_expected(conn, NOW) == ACK | FIN | PSH | 16 << 8

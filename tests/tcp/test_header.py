@@ -9,12 +9,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import TCP
 
 from dpdk_io.memory import aligned, guard, signed
 from tcp.checksum import fold, ip_checksum, ip_intact, ones_sum, pseudo_sum, pseudo_sum_at, tcp_checksum, tcp_intact
-from tcp.header import header_len, parse_header, parse_options, segment_header_len, write_checksum, write_header
+from tcp.header import (
+    header_len,
+    n_blocks,
+    options_len,
+    parse_header,
+    parse_options,
+    segment_header_len,
+    write_checksum,
+    write_header,
+)
 from tcp.isn import initial, siphash12
-from tcp.segment import OPT_MSS, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, SEGMENT, SYN
+from tcp.segment import OPT_MSS, OPT_SACK, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, SEGMENT, SYN
 from tcp.seq import advance, distance
 
 
@@ -105,6 +115,49 @@ def test_written_header_reads_back(mss: int) -> None:
     assert [seg[name] for name in ("seq", "ack", "wnd", "tcp_flags", "opts", "mss")] == [
         out[name] for name in ("seq", "ack", "wnd", "tcp_flags", "opts", "mss")
     ]
+
+
+@pytest.mark.conformance("MUST-68", "MUST-69", "MUST-64", "MUST-65")
+@pytest.mark.parametrize("blocks", range(5))
+@pytest.mark.parametrize("opts", range(16))
+def test_written_options_read_back(opts: int, blocks: int) -> None:
+    """Words of 32 bits, as another reader takes them too."""
+    out, seg = aligned(1, SEGMENT)[0], aligned(1, SEGMENT)[0]
+    out.opts, out.mss, out.wscale, out.ts_val, out.ts_ecr = opts | (OPT_SACK if blocks else 0), 1400, 7, 0xFFFFFFF0, 5
+    out.n_blocks = blocks
+    edges = [(0xFFFFFF00 + 100 * k) & 0xFFFFFFFF for k in range(2 * blocks)]
+    out.blocks[: 2 * blocks] = edges
+    if 20 + options_len(out) > 60:
+        return
+    memory = np.full(80, 0xEE, np.uint8)
+    length = write_header(memory.ctypes.data, 1, 2, out)
+    assert length == segment_header_len(out) == header_len(memory.ctypes.data)
+    assert (memory[length:] == 0xEE).all()
+    with guard((memory.ctypes.data, length)):
+        assert parse_options(memory.ctypes.data + 20, length - 20, seg)
+        assert int(seg.opts) == int(out.opts)
+        assert not blocks or n_blocks(seg) == blocks
+    for bit, names in {OPT_MSS: ["mss"], OPT_WSCALE: ["wscale"], OPT_TIMESTAMPS: ["ts_val", "ts_ecr"]}.items():
+        assert all(seg[name] == (out[name] if opts & bit else 0) for name in names)
+    seen = dict(TCP(memory[:length].tobytes()).options)
+    wanted = {
+        **({"MSS": 1400} if opts & OPT_MSS else {}),
+        **({"WScale": 7} if opts & OPT_WSCALE else {}),
+        **({"SAckOK": b""} if opts & OPT_SACK_PERMITTED else {}),
+        **({"Timestamp": (0xFFFFFFF0, 5)} if opts & OPT_TIMESTAMPS else {}),
+        **({"SAck": tuple(edges)} if blocks else {}),
+    }
+    assert {name: value for name, value in seen.items() if name != "NOP"} == wanted
+
+
+@pytest.mark.parametrize("size", range(41))
+def test_sack_option_of_any_length(size: int) -> None:
+    option = bytes([5, size]) + bytes(range(max(size - 2, 0)))
+    memory, seg = np.frombuffer(option + b"\x02", np.uint8).copy(), aligned(1, SEGMENT)[0]
+    with guard((memory.ctypes.data, len(option))):
+        good = parse_options(memory.ctypes.data, len(option), seg)
+    assert good == (size >= 2)
+    assert bool(int(seg.opts) & OPT_SACK) == (size in (10, 18, 26, 34))
 
 
 def parsed(options: bytes) -> tuple[bool, dict[str, int]]:

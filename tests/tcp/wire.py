@@ -57,6 +57,11 @@ class Party(Endpoint):
         self.received += int(seg.accepted)
 
 
+def options_of(sent: Sent) -> dict[str, Any]:
+    """The options of a segment beside MSS, as `Endpoint.gets` takes them."""
+    return {name: getattr(sent, name) for name in ("wscale", "sack_permitted", "ts", "blocks")}
+
+
 class Wire:
     """Runs two parties until nothing is left to happen."""
 
@@ -114,13 +119,13 @@ class Wire:
         if party.server and party.conn.state == CLOSED and not party.events[EV_SYN]:
             self._listen(party, sent, wnd)
             return
-        events = party.gets(sent.flags, sent.seq, sent.ack, sent.payload_len, wnd, sent.mss)
+        events = party.gets(sent.flags, sent.seq, sent.ack, sent.payload_len, wnd, sent.mss, **options_of(sent))
         party.note(events)
         if events & EV_RST_DUE and reset_for(party.segment, party.out):
             self._put(side, sent_of(party.out), 0)
 
     def _listen(self, party: Party, sent: Sent, wnd: int) -> None:
-        party._fill(sent.flags, sent.seq, sent.ack, sent.payload_len, wnd, sent.mss)
+        party._fill(sent.flags, sent.seq, sent.ack, sent.payload_len, wnd, sent.mss, **options_of(sent))
         if listen(party.segment) & EV_SYN:
             accept(party.conn, party.cold, party.segment, party.limits.record, *PEER, *LOCAL, party.iss, party.now)
             party.events[EV_SYN] += 1
