@@ -18,6 +18,25 @@ DEFAULT_INTERFACE = Interface(0xC6120001, 16)
 
 
 @dataclass(frozen=True)
+class Impairment:
+    """A bad network before every pipeline: probabilities, seconds, bits a second, bytes; see `operators.impair`."""
+
+    loss: float = 0.0
+    corrupt: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+    jitter: float = 0.0
+    rate: float = 0.0
+    """0: as fast as it goes."""
+    queue: int = 150_000
+    """Bytes that wait for the *rate* at most."""
+    limit: int = 8192
+    """Packets that each core holds at most."""
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """What every app needs to know: devices, cores, memory, and how to report."""
 
@@ -42,6 +61,8 @@ class RunConfig:
     idle: str = "yield"
     """What a core does after *idle_after* empty polls: "spin", "yield" or "sleep"."""
     idle_after: int = 256
+    impair: Impairment | None = None
+    """What is done to the packets that are received; None: nothing."""
     quiet: bool = False
     json: bool = False
     progress: bool = False

@@ -35,6 +35,14 @@ PoolSize = Annotated[int | None, _option("--pool-size", "Megabytes of hugepages 
 Rxd = Annotated[int | None, _option("--rxd", "Receive descriptors of a queue. Default: 1024.", "N")]
 Txd = Annotated[int | None, _option("--txd", "Send descriptors of a queue. Default: 1024.", "N")]
 
+Impair = Annotated[
+    str | None,
+    _option(
+        "--impair", "Do to received packets what a bad network does: loss=1%,delay=20ms,jitter=5ms,reorder=1%,duplicate=1%,"
+        "corrupt=1%,rate=10mbit,queue=150k,limit=8192,seed=1.", "WHAT",
+    ),
+]  # fmt: skip
+
 RoleName = Annotated[
     str | None, _option("--role", "both, client or server. Default: client when all targets are others.", "ROLE")
 ]
