@@ -90,13 +90,15 @@ class Timeouts:
 
     established_ms: int = 60_000
     """Without a segment of the peer's, once established."""
-    user_ms: int = 20_000
-    """Data, SYN or FIN unacknowledged for so long."""
+    user_ms: int = 300_000
+    """Data, SYN or FIN unacknowledged for so long (RFC 9293 section 3.9.1: five minutes)."""
     time_wait_ms: int = 1_000
-    fin_wait_2_ms: int = 10_000
+    fin_wait_2_ms: int = 60_000
     min_rto_ms: int = 200
-    syn_retries: int = 5
+    syn_retries: int = 7
+    """With a first timeout of 1 s that doubles up to 60 s: 183 s, the three minutes of RFC 9293 section 3.8.3."""
     retries: int = 8
+    """With a shortest timeout of 200 ms: 102 s, the 100 seconds of RFC 9293 section 3.8.3."""
 
 
 @dataclass(frozen=True)
