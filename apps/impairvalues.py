@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from apps.config import Impairment
@@ -30,7 +30,7 @@ def _probability(value: Any, where: str) -> float:
     return found
 
 
-def _quantity(units: dict[str, float], example: str, most: float) -> Callable[[Any, str], float]:
+def _quantity(units: Mapping[str, float], example: str, most: float) -> Callable[[Any, str], float]:
     def convert(value: Any, where: str) -> float:
         match = _QUANTITY.fullmatch(str(value))
         if isinstance(value, bool) or match is None or (match[2].lower() not in units and float(match[1]) != 0.0):
@@ -43,11 +43,11 @@ def _quantity(units: dict[str, float], example: str, most: float) -> Callable[[A
     return convert
 
 
-def _listed(units: dict[str, float]) -> str:
+def _listed(units: Mapping[str, float]) -> str:
     return " or ".join(unit or "nothing" for unit in units)
 
 
-def _largest(units: dict[str, float], most: float) -> str:
+def _largest(units: Mapping[str, float], most: float) -> str:
     unit = list(units)[-1]
     return f"{most / units[unit]:g}{unit}"
 

@@ -101,7 +101,12 @@ def result_text(result: Result) -> str:
             _two_roles("counters", total.client.counters, total.server.counters),
             _two_roles("released by", total.client.causes, total.server.causes),
         ]
-    parts += [_packets_by("impaired", total.impaired), _packets_by("drops", total.drops), _ports(result.ports), _remarks(result, total)]
+    parts += [
+        _packets_by("impaired", total.impaired),
+        _packets_by("drops", total.drops),
+        _ports(result.ports),
+        _remarks(result, total),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 

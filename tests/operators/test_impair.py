@@ -66,7 +66,7 @@ def test_as_many_as_asked_for(bad: Bad, name: str, counter: str, probability: fl
         bad.state.reorder = probability
         bad.line.record.capacity = 1
     came: Counter[str] = Counter()
-    for k in range(0, MANY, ROUND):
+    for _ in range(0, MANY, ROUND):
         came.update(o.verdict for o in bad.send(*[frame()] * ROUND, turns=2))
     seen = -(-MANY // ROUND) * ROUND
     assert about(bad.counters().get(counter, 0), seen, probability)
