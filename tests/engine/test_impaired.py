@@ -46,7 +46,7 @@ def test_short_connections_complete_over_a_wire_that_loses(tmp_path: Path, devic
 
 @pytest.mark.parametrize("device", ["loopback", "net_ring0"])
 def test_none_of_many_connections_fails_at_five_per_cent(device: str) -> None:
-    """With the limits of RFC 9293, which are the defaults: a SYN that is lost makes the first timeout of the data 3 seconds long."""
+    """The limits are those of RFC 9293: a SYN that is lost makes the first timeout of the data 3 seconds long."""
     made = run("loss=5%,seed=3", "--device", device, "--connections", 20_000, "--max-open", 2000)
     assert made.code == 0
     for role in made.result["roles"].values():
