@@ -90,8 +90,8 @@ class Timeouts:
 
     established_ms: int = 60_000
     """Without a segment of the peer's, once established."""
-    user_ms: int = 300_000
-    """Data, SYN or FIN unacknowledged for so long (RFC 9293 section 3.9.1: five minutes)."""
+    user_ms: int = 100_000
+    """Data, SYN or FIN unacknowledged for so long: what RFC 9293 section 3.8.3 asks for data at least."""
     time_wait_ms: int = 1_000
     fin_wait_2_ms: int = 60_000
     min_rto_ms: int = 200
