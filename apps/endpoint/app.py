@@ -14,9 +14,9 @@ from apps.endpoint.host import Host, Site
 from apps.endpoint.options import EndpointConfig
 from apps.endpoint.requests import Requests
 from apps.endpoint.scheduler import Scheduler
-from apps.engine import Signals, core_results, port_options, port_statistics
+from apps.engine import Signals, port_options, port_statistics
 from apps.isn_secret import isn_secret
-from apps.result import Result, add_up
+from apps.result import CoreResult, Result, add_up
 from dpdk_io import Port, open_ports
 
 _PAUSE_S = 0.000_3
@@ -35,7 +35,6 @@ def run(config: EndpointConfig) -> Result:
         ports = stack.enter_context(open_ports(config.devices, config.cores[:1], port_options(config)))
         endpoint = _Endpoint(config, ports[0], control)
         stack.callback(endpoint.close)
-        endpoint.link.core.compile()
         if not config.quiet:
             where = ", ".join(ip_text(interface.address) for interface in config.interfaces)
             sys.stderr.write(f"te-apps: endpoint {where} on {config.devices[0]}, requests to {config.control}\n")
@@ -45,9 +44,15 @@ def run(config: EndpointConfig) -> Result:
             endpoint.turn()
         endpoint.close()
         elapsed = time.monotonic() - start
-        results = core_results(config, [[endpoint.link.core]], elapsed)
-        results[0].drops = add_up([results[0].drops, endpoint.host.counters])
-        return Result("endpoint", config.devices, results, elapsed, signals.name, seed=config.seed, ports=port_statistics(ports))
+        link, name = endpoint.link, signals.name
+        share = CoreResult(
+            core=config.cores[0],
+            elapsed_s=elapsed,
+            packets_received=link.counters["rx_packets"],
+            packets_sent=link.counters["tx_packets"],
+            drops=add_up([link.drops(), endpoint.host.counters]),
+        )
+        return Result("endpoint", config.devices, [share], elapsed, name, seed=config.seed, ports=port_statistics(ports))
 
 
 def _site(config: EndpointConfig, port: Port) -> Site:
@@ -99,4 +104,3 @@ class _Endpoint:
         self.server.close()
         self.host.reset()
         self.link.exchange()
-        self.link.core.finish()

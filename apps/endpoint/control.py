@@ -24,7 +24,7 @@ class ControlSocket:
         self.path = path
         if len(os.fsencode(path)) > _LONGEST_PATH:
             raise UsageError(
-                f"--control: {path} is longer than the {_LONGEST_PATH} bytes a socket's path can have; choose another"
+                f"--control: {path} has more than the {_LONGEST_PATH} bytes of a socket's path; choose a shorter one"
             )
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
@@ -167,7 +167,7 @@ class Server:
         """Sleep until a client wants something, at most *seconds*; whether one does. epoll itself knows only milliseconds."""
         return bool(select.select([self._epoll.fileno()], [], [], seconds)[0])
 
-    def serve(self, before: Callable[[], None]) -> bool:
+    def serve(self, before: Callable[[], object]) -> bool:
         """Do what clients want, after *before()*; whether anything was begun."""
         events = self._epoll.poll(0)
         if not events:

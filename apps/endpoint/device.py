@@ -1,60 +1,19 @@
-"""Between a device and the host: a pipeline that answers ARP and ping itself, and hands the host what is left for it."""
+"""Between a device and the host: frames in, frames out, one at a time and interpreted, for there are only few."""
 
 from __future__ import annotations
 
-import numpy as np
+import ctypes
+from collections import Counter
 
 from apps.endpoint.host import Host
 from dpdk_io import Port
-from dpdk_io.memory import be32, i64, load8, store64
-from operators import wire
-from operators.arp_responder import arp_responder
-from operators.drop import drop
-from operators.icmp_echo import icmp_echo
-from operators.own_mac import own_mac
-from operators.parse import ARP, FRAGMENT, ICMP, SEGMENTED, TCP, parse
-from pipeline import NEXT, USER0, Core, GroupBy, Pipeline, operator, tick
+from dpdk_io.mbuf import DATA_ROOM, data, data_len, nb_segs, set_length
+from dpdk_io.memory import aligned
 
-_WHOLE = 0xFFFFFFFF
-_MOST_TURNS = 256
+_BURST = 32
+_MOST_BURSTS = 64
 """In one exchange: what arrives faster than it is taken must not keep the requests waiting."""
-
-
-@tick
-def one_turn(out):
-    """Let this turn of the loop be the last."""
-    store64(out, i64(1))
-    return i64(0)
-
-
-@operator(params={"ip": ("u4", 0)}, reads=("l3", "dst"))
-def to_host(pkt, meta, state):
-    """Hand the host IPv4 packets for *ip* that were sent to a station and carry no VLAN tag; the others go on."""
-    if meta.l3 != wire.ETH_HEADER or i64(meta.dst) != i64(state.ip) or load8(pkt + wire.ETH_DST) & wire.ETH_GROUP != 0:
-        return NEXT
-    return USER0
-
-
-@operator(params={"ip": ("u4", 0)}, reads=("l3",))
-def arp_to_host(pkt, meta, state):
-    """Hand the host ARP packets that ask or tell *ip*; the others go on."""
-    if meta.l3 != wire.ETH_HEADER or be32(pkt + wire.ETH_HEADER + wire.ARP_TPA) != i64(state.ip):
-        return NEXT
-    return USER0
-
-
-def pipeline(addresses: tuple[int, ...], mac: int) -> Pipeline:
-    """What happens to a frame before the host sees it."""
-    rest = drop.named("not_for_us")
-    ours = [to_host(ip=ip) for ip in addresses]
-    arms = {
-        TCP: [*ours, rest],
-        ARP: [*(arp_responder(ip=ip, mac=mac) for ip in addresses), *(arp_to_host(ip=ip) for ip in addresses), rest],
-        ICMP: [*(icmp_echo(ip=ip, mask=_WHOLE) for ip in addresses), *ours, rest],
-        FRAGMENT: [drop.named("fragment")],
-        SEGMENTED: [drop.named("segmented")],
-    }
-    return Pipeline("endpoint", [one_turn, own_mac(mac=mac), parse, GroupBy("kind", arms, otherwise=[rest])])
+_SEND_TRIES = 1000
 
 
 class Link:
@@ -62,22 +21,56 @@ class Link:
 
     def __init__(self, host: Host, port: Port) -> None:
         self._host = host
-        steps = pipeline(host.addresses, host.site.mac)
-        self.core = Core(steps, port, 0, idle="spin", callbacks={USER0: self._take}, inject=self._give)
-
-    def _take(self, frame: np.ndarray) -> None:
-        self._host.frame(frame.tobytes())
-
-    def _give(self) -> bytes | None:
-        return self._host.frames.popleft() if self._host.frames else None
+        self._driver = port.driver
+        self._handle, self._pool = port.handle, port.pool(0)
+        self._mbufs = aligned(_BURST, "i8")
+        self._words = int(self._mbufs.ctypes.data)
+        self.counters: Counter[str] = Counter(rx_packets=0, tx_packets=0, tx_full=0, no_mbuf=0, too_long=0, segmented=0)
 
     def exchange(self) -> bool:
         """Receive and send until there is nothing more of either; whether there was anything."""
-        record = self.core.record
-        for turn in range(_MOST_TURNS):
-            record.stop = 0
-            sending = bool(self._host.frames)
-            self.core.poll(1.0)
-            if not (record.rx_last or sending or self._host.frames or record.queued.any()):
-                return turn > 0
+        for burst in range(_MOST_BURSTS):
+            received = self._receive()
+            if not received and not self._host.frames:
+                return burst > 0
+            while self._host.frames:
+                self._send(self._host.frames.popleft())
         return True
+
+    def _receive(self) -> int:
+        """What a burst brought."""
+        count = int(self._driver.rx_burst(self._handle, 0, self._words, _BURST))
+        if not count:
+            return 0
+        frames = []
+        for mbuf in self._mbufs[:count].tolist():
+            if nb_segs(mbuf) == 1:
+                frames.append(ctypes.string_at(data(mbuf), data_len(mbuf)))
+            else:
+                self.counters["segmented"] += 1
+        self._driver.free_bulk(self._pool, self._words, count)
+        self.counters["rx_packets"] += count
+        for frame in frames:
+            self._host.frame(frame)
+        return count
+
+    def _send(self, frame: bytes) -> None:
+        if len(frame) > DATA_ROOM:
+            self.counters["too_long"] += 1
+            return
+        if not self._driver.alloc_bulk(self._pool, self._words, 1):
+            self.counters["no_mbuf"] += 1
+            return
+        mbuf = int(self._mbufs[0])
+        set_length(mbuf, len(frame))
+        ctypes.memmove(data(mbuf), frame, len(frame))
+        for _ in range(_SEND_TRIES):
+            if self._driver.tx_burst(self._handle, 0, self._words, 1):
+                self.counters["tx_packets"] += 1
+                return
+        self._driver.free_bulk(self._pool, self._words, 1)
+        self.counters["tx_full"] += 1
+
+    def drops(self) -> dict[str, int]:
+        """What was lost between device and host, by reason."""
+        return {name: count for name, count in self.counters.items() if name not in ("rx_packets", "tx_packets")}

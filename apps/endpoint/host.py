@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import errno
 import random
+import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from apps.addresses import Interface
 from apps.endpoint.connection import Connection
-from apps.endpoint.frames import IcmpError, Packet, Reader, Writer, arp_sender, icmp_error, intact, unpack
+from apps.endpoint.frames import Ethernet, Ipv4, Place, Reader, Writer, arp, ethernet, icmp_error, ipv4, is_ping
 from apps.endpoint.icmp import is_fatal, meaning
 from apps.endpoint.neighbours import Neighbours
 from apps.endpoint.settings import retransmission_seconds
@@ -38,10 +39,8 @@ from tcp.open import listen
 from tcp.reset import reset_for
 from tcp.segment import ACK, FIN, RST, SYN
 
-_ARP = wire.ETHERTYPE_ARP.to_bytes(2, "big")
 _EPHEMERAL = range(32_768, 61_000)
 _MOST_HALF_OPEN = 1024
-_BROADCAST = 0xFFFFFFFF
 _FIRST_GROUP = 0xE0000000
 
 
@@ -56,6 +55,14 @@ class Site:
     isn_keys: tuple[int, int] = (0, 0)
     isn_clock: int = 0
     """Microseconds by which the clock of sequence numbers is ahead of the host's."""
+
+
+class Packet(NamedTuple):
+    """Where a segment arrived, and from whom."""
+
+    local: Place
+    peer: Place
+    source_mac: int
 
 
 class Host:
@@ -104,41 +111,76 @@ class Host:
     # Frames.
 
     def frame(self, frame: bytes) -> None:
-        """What arrived for us: a frame whose headers `operators.parse` has found whole."""
-        if frame[wire.ETH_TYPE : wire.ETH_HEADER] == _ARP:
-            self.receive_arp(frame)
-        elif frame[wire.ETH_HEADER + wire.IP_PROTOCOL] == wire.PROTO_TCP:
-            self.receive(frame)
-        else:
-            self.receive_icmp(frame)
-
-    def receive(self, frame: bytes) -> None:
-        """A TCP segment in an IPv4 packet for one of our addresses."""
-        self._segment(frame)
+        """What the device received."""
+        self._frame(frame)
         self._hear_ourselves()
 
-    def receive_arp(self, frame: bytes) -> None:
-        """Somebody's ARP answer."""
-        sender = arp_sender(frame)
-        if sender is None:
-            self.counters["bad_arp"] += 1
-        else:
-            self._neighbours.learn(*sender)
+    def _hear_ourselves(self) -> None:
+        """What we have sent to an address of our own."""
+        while self._to_ourselves:
+            self._frame(self._to_ourselves.popleft())
 
-    def receive_icmp(self, frame: bytes) -> None:
-        """An ICMP error about one of our segments fails a connection that is being opened, and is remembered otherwise
-        (RFC 1122 section 4.2.3.9, RFC 5927)."""
-        error = icmp_error(frame)
+    def _frame(self, frame: bytes) -> None:
+        self.counters[self._taken_in(frame)] += 1
+        del self.counters[""]
+
+    def _taken_in(self, frame: bytes) -> str:
+        """Take *frame* in; why it was dropped, or nothing."""
+        if len(frame) < wire.ETH_HEADER:
+            return "runt"
+        ether = ethernet(frame)
+        if ether.destination != self.site.mac and not ether.to_group:
+            return "not_for_us"
+        if ether.ethertype == wire.ETHERTYPE_ARP:
+            return self._arp(ether)
+        if ether.ethertype != wire.ETHERTYPE_IPV4:
+            return "not_for_us"
+        ip = ipv4(ether.content)
+        if ip is None:
+            return "bad_ip"
+        if ip.destination not in self.addresses or ether.to_group:
+            return "not_for_us"
+        if not self._is_station(ip.source):
+            return "bad_source"
+        if ip.is_fragment:
+            return "fragment"
+        if ip.protocol == wire.PROTO_TCP:
+            return self._segment(ip, ether.source)
+        return self._icmp(ip, ether.source) if ip.protocol == wire.PROTO_ICMP else "not_for_us"
+
+    def _is_station(self, ip: int) -> bool:
+        """Whether *ip* can be the address of somebody who sends (MUST-63)."""
+        if ip >> 24 in (0, 127) or ip >= _FIRST_GROUP:
+            return False
+        return all(i.is_host(ip) for i in self.site.interfaces if i.holds(ip))
+
+    def _arp(self, ether: Ethernet) -> str:
+        """Requests for our addresses are answered, answers noted."""
+        packet = arp(ether.content)
+        if packet is None or packet.operation not in (wire.ARP_REQUEST, wire.ARP_REPLY):
+            return "bad_arp"
+        if packet.target_ip not in self.addresses:
+            return "not_for_us"
+        if packet.operation == wire.ARP_REPLY:
+            self._neighbours.learn(packet.sender_ip, packet.sender_mac)
+        elif packet.sender_ip != packet.target_ip:
+            self.frames.append(self._writer.arp_reply(packet.target_ip, packet.sender_mac, packet.sender_ip))
+        return ""
+
+    def _icmp(self, ip: Ipv4, source_mac: int) -> str:
+        """Pings are answered. An error about one of our segments fails a connection that is being opened, and is remembered
+        otherwise (RFC 1122 section 4.2.3.9); it must quote a sequence number in flight (RFC 5927 section 4.1)."""
+        if is_ping(ip):
+            self._emit(self._writer.echo_reply(ip, source_mac), ip.source)
+            return ""
+        error = icmp_error(ip)
         socket = self.connections.get(error.key) if error is not None else None
-        if error is None or socket is None or not self._believed(socket, error):
-            self.counters["icmp_ignored"] += 1
-            return
+        if error is None or socket is None or socket.connection is None or not socket.connection.covers(error.seq):
+            return "icmp_ignored"
         code = meaning(error.type, error.code)
         if code:
             self._fail(socket, code)
-
-    def _believed(self, socket: Socket, error: IcmpError) -> bool:
-        return socket.connection is not None and socket.connection.covers(error.seq)
+        return ""
 
     def _fail(self, socket: Socket, code: int) -> None:
         """An error from the network: it ends what is being opened by us, nothing else."""
@@ -148,32 +190,20 @@ class Host:
         else:
             socket.soft_error = code
 
-    def _hear_ourselves(self) -> None:
-        while self._to_ourselves:
-            self._segment(self._to_ourselves.popleft())
-
-    def _segment(self, frame: bytes) -> None:
-        packet = unpack(frame)
-        if not intact(packet):
-            self.counters["checksum"] += 1
-            return
-        if not self._reader.read(packet):
-            self.counters["bad_options"] += 1
-            return
-        if not self._is_station(packet.peer[0]):
-            self.counters["bad_source"] += 1
-            return
-        socket = self.connections.get(packet.key)
-        if socket is not None and not self._held_back(socket):
-            self._to_connection(socket, packet)
-        elif socket is None:
-            self._to_nobody(packet)
-
-    def _is_station(self, ip: int) -> bool:
-        """Whether *ip* can be the address of somebody who sends (MUST-63)."""
-        if ip >> 24 == 0 or ip >= _FIRST_GROUP or ip >> 24 == 127:
-            return False
-        return all(i.is_host(ip) for i in self.site.interfaces if i.holds(ip))
+    def _segment(self, ip: Ipv4, source_mac: int) -> str:
+        """A TCP segment for one of our addresses."""
+        wrong = self._reader.read(ip)
+        if wrong:
+            return wrong
+        sport, dport = struct.unpack_from(">HH", ip.payload)
+        packet = Packet((ip.destination, dport), (ip.source, sport), source_mac)
+        socket = self.connections.get((*packet.local, *packet.peer))
+        if socket is None:
+            return self._to_nobody(packet)
+        if self._held_back(socket):
+            return "held_back"
+        self._to_connection(socket, packet)
+        return ""
 
     def _held_back(self, socket: Socket) -> bool:
         """The handshake's last ACK is not heard while the accept queue is full, or before data when that is waited for."""
@@ -184,7 +214,6 @@ class Host:
         if flags & (ACK | RST | SYN) != ACK:
             return False
         if len(listener.accepted) > listener.backlog:
-            self.counters["backlog"] += 1
             return True
         deferred = listener.settings.defer_accept
         if not deferred or int(seg.payload_len) or flags & FIN:
@@ -216,20 +245,18 @@ class Host:
         socket.unread += max(taken, 0)
         self._settle(socket, connection, events, before)
 
-    def _to_nobody(self, packet: Packet) -> None:
+    def _to_nobody(self, packet: Packet) -> str:
         """A segment for no connection: a SYN may open one, everything else gets an RST (RFC 9293 section 3.10.7.1)."""
         ip, port = packet.local
         listener = self.listeners.get((ip, port)) or self.listeners.get((0, port))
         events = EV_RST_DUE if listener is None else int(listen(self._reader.segment))
         if events & EV_RST_DUE:
             self._answer_with_reset(packet)
-        if listener is not None and events & EV_SYN:
-            self._open_passively(listener, packet)
+        return self._open_passively(listener, packet) if listener is not None and events & EV_SYN else ""
 
-    def _open_passively(self, listener: Socket, packet: Packet) -> None:
+    def _open_passively(self, listener: Socket, packet: Packet) -> str:
         if len(listener.accepted) > listener.backlog or len(listener.half_open) >= _MOST_HALF_OPEN:
-            self.counters["backlog"] += 1
-            return
+            return "backlog"
         child = Socket(self, listener.settings.copy())
         child.phase = Phase.CONNECTED
         child.local, child.peer, child.peer_mac, child.listener = packet.local, packet.peer, packet.source_mac, listener
@@ -238,6 +265,7 @@ class Host:
         listener.half_open[child.key] = child
         self.connections[child.key] = child
         self.transmit(child)
+        return ""
 
     def _answer_with_reset(self, packet: Packet) -> None:
         if reset_for(self._reader.segment, self._reset):

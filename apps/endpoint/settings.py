@@ -88,6 +88,11 @@ def _sndbuf(value: int) -> int:
     return max(2 * min(max(value, 0), _LARGEST_BUFFER), _SMALLEST_SNDBUF)
 
 
+def _linger2(seconds: int) -> int:
+    """Seconds in FIN-WAIT-2: at most 120, 60 for 0; -1: none at all."""
+    return min(seconds, 120) or 60 if seconds >= 0 else -1
+
+
 def _retransmissions(seconds: int) -> int:
     """How many timeouts of a SYN-ACK fit into *seconds*."""
     count, period, timeout = 0, 0, _RTO_INITIAL_S

@@ -1,4 +1,4 @@
-"""A socket: what lies between the calls of socket(7) and a TCP connection. Errors are those of Linux, as OSError with its errno."""
+"""A socket: what lies between the calls of socket(7) and a TCP connection. Errors are OSErrors with Linux's errno."""
 
 from __future__ import annotations
 

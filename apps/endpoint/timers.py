@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Timers:
-    """Deadlines in microseconds. An entry that a later `set` has overruled stays in the heap until its time and is passed over."""
+    """Deadlines in microseconds. What a later `set` has overruled stays in the heap until its time, and is passed over."""
 
     def __init__(self) -> None:
         self._times: dict[Socket, int] = {}
