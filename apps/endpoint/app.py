@@ -19,7 +19,7 @@ from apps.isn_secret import isn_secret
 from apps.result import CoreResult, Result, add_up
 from dpdk_io import Port, open_ports
 
-_PAUSE_S = 0.000_3
+_PAUSE_S = 0.000_5
 """Between two looks at the device when nothing goes on."""
 _AWAKE_S = 0.002
 """After something has happened there is no pause for so long."""

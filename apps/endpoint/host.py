@@ -300,7 +300,7 @@ class Host:
         """The segment *out* of *socket*, by its neighbour's MAC address."""
         assert socket.peer is not None
         settings, local, peer = socket.settings, socket.local, socket.peer
-        frame = self._writer.tcp(out, local, peer, 0, settings.tos, settings.ttl)
+        frame = self._writer.tcp(out, local, peer, self.site.mac, settings.tos, settings.ttl)
         if peer[0] in self.addresses:
             self._emit(frame, peer[0])
             return

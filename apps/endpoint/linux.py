@@ -1,4 +1,4 @@
-"""Linux's numbers (x86-64) by the names of its manuals. Requests may hold both: `SO_RCVBUF` or 8, `MSG_PEEK|MSG_TRUNC` or 0x22."""
+"""Linux's numbers (x86-64) by the names of its manuals. Requests take both: `SO_RCVBUF` or 8, `MSG_PEEK|MSG_TRUNC` or 0x22."""
 
 from __future__ import annotations
 
