@@ -27,7 +27,7 @@ from tcp.open import accept, connect
 from tcp.receive import receive
 from tcp.reset import reset_of
 from tcp.rto import UNIT
-from tcp.segment import ACK
+from tcp.segment import ACK, SYN
 from tcp.seq import MASK, advance, distance
 from tcp.timer import on_timer
 from tcp.transmit import next_segment
@@ -66,11 +66,11 @@ class Connection:
 
     def connect(self, local: tuple[int, int], peer: tuple[int, int], iss: int) -> None:
         """Active open."""
-        connect(self.conn, self._limits, *local, *peer, 0, iss)
+        connect(self.conn, self._limits, *local, *peer, iss)
 
     def accept(self, seg: Any, local: tuple[int, int], peer: tuple[int, int], iss: int) -> None:
         """Passive open by the SYN *seg*."""
-        accept(self.conn, seg, self._limits, *local, *peer, 0, iss)
+        accept(self.conn, seg, self._limits, *local, *peer, iss)
 
     def receive(self, seg: Any, now: int) -> tuple[int, int]:
         """Events of a segment, and how many bytes of the peer's stream are new in order."""
@@ -91,7 +91,8 @@ class Connection:
             if int(self.out.rexmit):
                 self.retransmits += 1
             if int(self.out.tcp_flags) & ACK:
-                self._told = advance(int(self.out.ack), int(self.out.wnd))
+                shift = 0 if int(self.out.tcp_flags) & SYN else int(self.conn.rcv_shift)
+                self._told = advance(int(self.out.ack), int(self.out.wnd) << shift)
             yield self.out
 
     def queue(self, length: int) -> int:
@@ -130,7 +131,7 @@ class Connection:
         nxt = int(self.conn.rcv_nxt)
         if self._edge is None:
             self._edge = self._told = advance(nxt, int(self.conn.rcv_wnd))
-        edge = advance(nxt, min(max(room - unread, 0), _LARGEST_WINDOW))
+        edge = advance(nxt, min(max(room - unread, 0), _LARGEST_WINDOW << int(self.conn.rcv_shift)))
         if distance(edge, self._edge) >= min(room // 2, int(self._limits.mss)):
             self._edge = edge
         self.conn.rcv_wnd = max(distance(self._edge, nxt), 0)
