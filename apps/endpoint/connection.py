@@ -23,6 +23,7 @@ from tcp.connection import (
     expire_after,
     raise_bits,
 )
+from tcp.events import EV_FIN
 from tcp.open import accept, connect
 from tcp.receive import receive
 from tcp.reset import reset_of
@@ -75,11 +76,10 @@ class Connection:
     def receive(self, seg: Any, now: int) -> tuple[int, int]:
         """Events of a segment, and how many bytes of the peer's stream are new in order."""
         state, before = self.state, int(self.conn.rcv_nxt)
-        fin = self.fin_received
         events = int(receive(self.conn, self.cold, seg, self._limits, now))
         if state == SYN_SENT:
             return events, 0
-        return events, distance(int(self.conn.rcv_nxt), before) - (self.fin_received - fin)
+        return events, distance(int(self.conn.rcv_nxt), before) - bool(events & EV_FIN)
 
     def on_timer(self, now: int) -> int:
         """Events of what is due."""

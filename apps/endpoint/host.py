@@ -106,17 +106,17 @@ class Host:
             if events & EV_RST_DUE:
                 self._send(connection.reset(), socket)
             self._settle(socket, connection, events, CLOSED)
-        self._hear_ourselves()
+        self.settle()
 
     # Frames.
 
     def frame(self, frame: bytes) -> None:
         """What the device received."""
         self._frame(frame)
-        self._hear_ourselves()
+        self.settle()
 
-    def _hear_ourselves(self) -> None:
-        """What we have sent to an address of our own."""
+    def settle(self) -> None:
+        """Hear what we have sent to an address of our own."""
         while self._to_ourselves:
             self._frame(self._to_ourselves.popleft())
 
@@ -242,7 +242,7 @@ class Host:
             return
         if events & EV_RST_DUE:
             self._answer_with_reset(packet)
-        socket.unread += max(taken, 0)
+        socket.unread += taken
         self._settle(socket, connection, events, before)
 
     def _to_nobody(self, packet: Packet) -> str:
@@ -404,7 +404,6 @@ class Host:
         socket.connection.connect(socket.local, socket.peer, self._isn(socket.local, socket.peer))
         self.connections[socket.key] = socket
         self.transmit(socket)
-        self._hear_ourselves()
 
     def _client_port(self, source: int, ip: int, port: int) -> int:
         bound = {socket.local[1] for socket in self.bound}

@@ -37,7 +37,9 @@ class Scheduler:
         except OSError as error:
             answer(failure(error))
             return None
-        if self._go_on(waiting):
+        done = self._go_on(waiting)
+        self.requests.host.settle()
+        if done:
             return None
         self.waiting.append(waiting)
         return waiting
@@ -47,6 +49,7 @@ class Scheduler:
         for waiting in list(self.waiting):
             if waiting.cancelled or self._go_on(waiting):
                 self.waiting.remove(waiting)
+        self.requests.host.settle()
         return any(waiting.until == AT_ONCE for waiting in self.waiting)
 
     @property

@@ -15,6 +15,8 @@ _SMALLEST_RCVBUF, _SMALLEST_SNDBUF = 2304, 4608
 _AUTOTUNED_SNDBUF = 4 << 20
 """How far a send buffer grows that nobody has set (net.ipv4.tcp_wmem)."""
 _RTO_INITIAL_S, _RTO_MAX_S = 1, 120
+_TTL = 64
+_INT_MAX = (1 << 31) - 1
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Settings:
     defer_accept: int = 0
     window_clamp: int = 0
     tos: int = 0
-    ttl: int = 64
+    ttl: int = _TTL
 
     def copy(self) -> Settings:
         """What an accepted connection inherits."""
@@ -70,8 +72,8 @@ class Option:
     """One option: the field of `Settings` it sets, the values it takes, and how they become what is kept, and told."""
 
     field: str
-    least: int = -(1 << 31)
-    most: int = (1 << 31) - 1
+    least: int = -_INT_MAX - 1
+    most: int = _INT_MAX
     kept: Callable[[int], int] = int
     told: Callable[[int], int] = int
 
@@ -118,7 +120,7 @@ OPTIONS: Mapping[tuple[int, int], Option] = MappingProxyType(
         (n.SOL_SOCKET, n.SO_KEEPALIVE): _flag("keepalive"),
         (n.SOL_SOCKET, n.SO_REUSEADDR): _flag("reuseaddr"),
         (n.SOL_SOCKET, n.SO_REUSEPORT): _flag("reuseport"),
-        (n.SOL_SOCKET, n.SO_RCVLOWAT): Option("rcvlowat", 0, kept=lambda value: value or 1),
+        (n.SOL_SOCKET, n.SO_RCVLOWAT): Option("rcvlowat", kept=lambda value: value or 1 if value >= 0 else _INT_MAX),
         (n.SOL_TCP, n.TCP_NODELAY): _flag("nodelay"),
         (n.SOL_TCP, n.TCP_CORK): _flag("cork"),
         (n.SOL_TCP, n.TCP_QUICKACK): _flag("quickack"),
@@ -130,10 +132,12 @@ OPTIONS: Mapping[tuple[int, int], Option] = MappingProxyType(
             "linger2", kept=lambda value: min(value, 120) if value > 0 else 60 if value == 0 else -1
         ),
         (n.SOL_TCP, n.TCP_DEFER_ACCEPT): Option("defer_accept", kept=_retransmissions, told=retransmission_seconds),
-        (n.SOL_TCP, n.TCP_WINDOW_CLAMP): Option("window_clamp", 0),
+        (n.SOL_TCP, n.TCP_WINDOW_CLAMP): Option(
+            "window_clamp", kept=lambda value: max(value, _SMALLEST_RCVBUF // 2) if value else 0
+        ),
         (n.SOL_TCP, n.TCP_USER_TIMEOUT): Option("user_timeout", 0),
-        (n.SOL_IP, n.IP_TOS): Option("tos", 0, 255),
-        (n.SOL_IP, n.IP_TTL): Option("ttl", 1, 255),
+        (n.SOL_IP, n.IP_TOS): Option("tos", kept=lambda value: value & 0xFC),
+        (n.SOL_IP, n.IP_TTL): Option("ttl", -1, 255, kept=lambda value: _TTL if value == -1 else value),
     }
 )
 """What SETSOCKOPT and GETSOCKOPT have in common. TCP_MAXSEG, and what can only be read, is the socket's."""
@@ -151,7 +155,7 @@ def set_option(settings: Settings, level: int, name: int, value: int) -> None:
     option = OPTIONS.get((level, name))
     if option is None:
         raise OSError(errno.ENOPROTOOPT, "unknown option")
-    if not option.least <= value <= option.most:
+    if not option.least <= value <= option.most or (option.field, value) == ("ttl", 0):
         raise OSError(errno.EINVAL, option.field)
     setattr(settings, option.field, option.kept(value))
     if option.field == "sndbuf":
