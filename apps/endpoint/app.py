@@ -71,7 +71,7 @@ class _Endpoint:
         self.host = Host(_site(config, port), _EPOCH_US, config.seed)
         self.link = Link(self.host, port)
         self.scheduler = Scheduler(Requests(self.host, manual=self.manual))
-        self.server = Server(control, self.scheduler)
+        self.server = Server(control, self.scheduler, self._look)
         self._started = time.monotonic_ns()
         self._awake_until = 0.0
         self._closed = False
@@ -86,7 +86,7 @@ class _Endpoint:
         """One round of everything."""
         busy = self._look()
         busy |= self.scheduler.go_on()
-        busy |= self.server.serve(self._look)
+        busy |= self.server.serve()
         if self.host.frames:
             self._look()
             busy = True

@@ -13,7 +13,8 @@ from pathlib import Path
 from apps.endpoint.scheduler import Scheduler, Waiting
 from dpdk_io.errors import UsageError
 
-_LONGEST_LINE = 4096
+_LONGEST_LINE = 65_536
+"""What is longer is no request, and is answered as one there is not."""
 _LONGEST_PATH = 107
 
 
@@ -114,6 +115,7 @@ class _Client:
             self._leave()
             return False
         self.server.watch(self, 0)
+        self.server.look()
         self.waiting = self.server.scheduler.begin(line.decode(errors="replace"), self.answer)
         return True
 
@@ -122,6 +124,13 @@ class _Client:
         self.waiting = None
         self.written = line.encode() + b"\n"
         self._write()
+
+    def interrupt(self) -> None:
+        """There will be no more to say."""
+        if self.waiting is not None:
+            self.waiting.cancelled = True
+            self.answer(f"-1 {errno.EINTR}")
+        self._leave()
 
     def _write(self) -> None:
         try:
@@ -144,10 +153,12 @@ class _Client:
 
 
 class Server:
-    """Reads requests from *control* and answers them as *scheduler* has done them."""
+    """Reads requests from *control* and answers them as *scheduler* has done them. *look()* comes before each: what has arrived
+    when somebody asks counts."""
 
-    def __init__(self, control: ControlSocket, scheduler: Scheduler) -> None:
+    def __init__(self, control: ControlSocket, scheduler: Scheduler, look: Callable[[], object]) -> None:
         self.scheduler = scheduler
+        self.look = look
         self._control = control
         self._epoll = select.epoll()
         self._epoll.register(control.listener, select.EPOLLIN)
@@ -167,14 +178,10 @@ class Server:
         """Sleep until a client wants something, at most *seconds*; whether one does. epoll itself knows only milliseconds."""
         return bool(select.select([self._epoll.fileno()], [], [], seconds)[0])
 
-    def serve(self, before: Callable[[], object]) -> bool:
-        """Do what clients want, after *before()*; whether anything was begun."""
-        events = self._epoll.poll(0)
-        if not events:
-            return False
-        before()
+    def serve(self) -> bool:
+        """Do what clients want; whether anything was begun."""
         begun = False
-        for number, event in events:
+        for number, event in self._epoll.poll(0):
             if number == self._control.listener.fileno():
                 begun |= self._accept()
             elif number in self._clients:
@@ -196,8 +203,7 @@ class Server:
             begun |= client.on_event(select.EPOLLIN)
 
     def close(self) -> None:
-        """Leave everybody."""
+        """Leave everybody; who waits is told that the call was interrupted."""
         for client in list(self._clients.values()):
-            self.forget(client)
-            client.connection.close()
+            client.interrupt()
         self._epoll.close()

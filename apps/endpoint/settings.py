@@ -12,6 +12,8 @@ from apps.endpoint import linux as n
 _LARGEST_BUFFER = 212_992
 """net.core.rmem_max and wmem_max."""
 _SMALLEST_RCVBUF, _SMALLEST_SNDBUF = 2304, 4608
+_LARGEST_RCVLOWAT = 3 << 20
+"""Half of what a receive buffer grows to that nobody has set (net.ipv4.tcp_rmem)."""
 _AUTOTUNED_SNDBUF = 4 << 20
 """How far a send buffer grows that nobody has set (net.ipv4.tcp_wmem)."""
 _RTO_INITIAL_S, _RTO_MAX_S = 1, 120
@@ -90,6 +92,14 @@ def _sndbuf(value: int) -> int:
     return max(2 * min(max(value, 0), _LARGEST_BUFFER), _SMALLEST_SNDBUF)
 
 
+def _rcvlowat(value: int) -> int:
+    return min(value or 1, _LARGEST_RCVLOWAT) if value >= 0 else _LARGEST_RCVLOWAT
+
+
+def _window_clamp(value: int) -> int:
+    return max(value, _SMALLEST_RCVBUF // 2) if value else 0
+
+
 def _linger2(seconds: int) -> int:
     """Seconds in FIN-WAIT-2: at most 120, 60 for 0; -1: none at all."""
     return min(seconds, 120) or 60 if seconds >= 0 else -1
@@ -120,7 +130,7 @@ OPTIONS: Mapping[tuple[int, int], Option] = MappingProxyType(
         (n.SOL_SOCKET, n.SO_KEEPALIVE): _flag("keepalive"),
         (n.SOL_SOCKET, n.SO_REUSEADDR): _flag("reuseaddr"),
         (n.SOL_SOCKET, n.SO_REUSEPORT): _flag("reuseport"),
-        (n.SOL_SOCKET, n.SO_RCVLOWAT): Option("rcvlowat", kept=lambda value: value or 1 if value >= 0 else _INT_MAX),
+        (n.SOL_SOCKET, n.SO_RCVLOWAT): Option("rcvlowat", kept=_rcvlowat),
         (n.SOL_TCP, n.TCP_NODELAY): _flag("nodelay"),
         (n.SOL_TCP, n.TCP_CORK): _flag("cork"),
         (n.SOL_TCP, n.TCP_QUICKACK): _flag("quickack"),
