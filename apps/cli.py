@@ -116,7 +116,7 @@ def endpoint(
 
     \b
     te-apps endpoint --device tap:te0 --ip 10.0.0.1/24 --control /tmp/te.sock
-    echo 'SOCKET 2 1 6' | nc -U /tmp/te.sock
+    python examples/ask.py /tmp/te.sock SOCKET 2 1 6
     """
     # What an endpoint does is a matter of microseconds at most a few thousand times a second: interpreted it starts at once.
     os.environ.setdefault("NUMBA_DISABLE_JIT", "1")

@@ -141,6 +141,13 @@ def test_how_a_request_may_arrive(start: Start, control: Path, how: str) -> None
         assert connection.recv(100) == b""
 
 
+def test_the_example_asks(start: Start, control: Path) -> None:
+    start()
+    script = Path(__file__).parents[2] / "examples" / "ask.py"
+    command = [sys.executable, str(script), str(control), "SOCKET", "2", "1", "6"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "101 0\n"
+
+
 def test_nonsense_is_answered(start: Start, control: Path) -> None:
     start()
     client = Client(control)
