@@ -105,6 +105,30 @@ def macswap(
 
 
 @app.command()
+def endpoint(
+    context: typer.Context, devices: o.Devices = None, interfaces: o.Ips = None, control: o.Control = None,
+    gateway: o.Gateway = None, mac: o.Mac = None,
+    neighbours: o.Neighbours = None, clock: o.Clock = None, seed: o.Seed = None, cores: o.Cores = None, name: o.Name = None,
+    mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None, pool_size: o.PoolSize = None, rxd: o.Rxd = None,
+    txd: o.Txd = None, json: o.Json = False, quiet: o.Quiet = False,
+) -> int:  # fmt: skip
+    """Be one host whose TCP sockets are driven from outside, by requests to a unix socket.
+
+    \b
+    te-apps endpoint --device tap:te0 --ip 10.0.0.1/24 --control /tmp/te.sock
+    python examples/ask.py /tmp/te.sock SOCKET 2 1 6
+    """
+    # What an endpoint does is a matter of microseconds at most a few thousand times a second: interpreted it starts at once.
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+    from apps.endpoint.options import load_endpoint
+
+    settings = load_endpoint(_given(context))
+    from apps.endpoint.app import run
+
+    return _finish(run, *settings)
+
+
+@app.command()
 def run(
     context: typer.Context, pipeline: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE:NAME", help="The pipeline to run.")],
     config: Annotated[o.Path | None, typer.Option("--config", metavar="CONFIG.toml", help="Its table [run] is read.")] = None,
