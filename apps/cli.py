@@ -60,8 +60,8 @@ def trafficengine(
     response: o.ResponseText = None, fin_by_client: o.FinByClient = None, fin_by_server: o.FinByServer = None,
     steering: o.Steering = None, port_mask: o.PortMask = None, kernel_side: o.KernelSideName = None, seed: o.Seed = None,
     idle: o.Idle = None, name: o.Name = None, mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None,
-    pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, records: o.Records = None, json: o.Json = False,
-    quiet: o.Quiet = False,
+    pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, impair: o.Impair = None, records: o.Records = None,
+    json: o.Json = False, quiet: o.Quiet = False,
 ) -> int:  # fmt: skip
     """Open, use and close TCP connections, as client, server or both, and count everything.
 
@@ -87,8 +87,8 @@ def trafficengine(
 def macswap(
     context: typer.Context, config: o.ConfigFile = None, devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None,
     duration_s: o.Duration = None, idle: o.Idle = None, name: o.Name = None, mbuf_cnt: o.MbufCnt = None,
-    cache_size: o.CacheSize = None, pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, json: o.Json = False,
-    quiet: o.Quiet = False,
+    cache_size: o.CacheSize = None, pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, impair: o.Impair = None,
+    json: o.Json = False, quiet: o.Quiet = False,
 ) -> int:  # fmt: skip
     """Send every packet back with its MAC addresses swapped: the far end of the cable.
 
@@ -105,12 +105,36 @@ def macswap(
 
 
 @app.command()
+def endpoint(
+    context: typer.Context, devices: o.Devices = None, interfaces: o.Ips = None, control: o.Control = None,
+    gateway: o.Gateway = None, mac: o.Mac = None,
+    neighbours: o.Neighbours = None, clock: o.Clock = None, seed: o.Seed = None, cores: o.Cores = None, name: o.Name = None,
+    mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None, pool_size: o.PoolSize = None, rxd: o.Rxd = None,
+    txd: o.Txd = None, json: o.Json = False, quiet: o.Quiet = False,
+) -> int:  # fmt: skip
+    """Be one host whose TCP sockets are driven from outside, by requests to a unix socket.
+
+    \b
+    te-apps endpoint --device tap:te0 --ip 10.0.0.1/24 --control /tmp/te.sock
+    python examples/ask.py /tmp/te.sock SOCKET 2 1 6
+    """
+    # What an endpoint does is a matter of microseconds at most a few thousand times a second: interpreted it starts at once.
+    os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
+    from apps.endpoint.options import load_endpoint
+
+    settings = load_endpoint(_given(context))
+    from apps.endpoint.app import run
+
+    return _finish(run, *settings)
+
+
+@app.command()
 def run(
     context: typer.Context, pipeline: Annotated[str, typer.Argument(metavar="FILE_OR_MODULE:NAME", help="The pipeline to run.")],
     config: Annotated[o.Path | None, typer.Option("--config", metavar="CONFIG.toml", help="Its table [run] is read.")] = None,
     devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None, duration_s: o.Duration = None, idle: o.Idle = None,
     name: o.Name = None, mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None, pool_size: o.PoolSize = None,
-    rxd: o.Rxd = None, txd: o.Txd = None, json: o.Json = False, quiet: o.Quiet = False,
+    rxd: o.Rxd = None, txd: o.Txd = None, impair: o.Impair = None, json: o.Json = False, quiet: o.Quiet = False,
 ) -> int:  # fmt: skip
     """Run a pipeline of your own.
 

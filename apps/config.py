@@ -18,6 +18,25 @@ DEFAULT_INTERFACE = Interface(0xC6120001, 16)
 
 
 @dataclass(frozen=True)
+class Impairment:
+    """A bad network before every pipeline: probabilities, seconds, bits a second, bytes; see `operators.impair`."""
+
+    loss: float = 0.0
+    corrupt: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    delay: float = 0.0
+    jitter: float = 0.0
+    rate: float = 0.0
+    """0: as fast as it goes."""
+    queue: int = 150_000
+    """Bytes that wait for the *rate* at most."""
+    limit: int = 8192
+    """Packets that each core holds at most."""
+    seed: int = 1
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """What every app needs to know: devices, cores, memory, and how to report."""
 
@@ -42,6 +61,8 @@ class RunConfig:
     idle: str = "yield"
     """What a core does after *idle_after* empty polls: "spin", "yield" or "sleep"."""
     idle_after: int = 256
+    impair: Impairment | None = None
+    """What is done to the packets that are received; None: nothing."""
     quiet: bool = False
     json: bool = False
     progress: bool = False
@@ -69,13 +90,15 @@ class Timeouts:
 
     established_ms: int = 60_000
     """Without a segment of the peer's, once established."""
-    user_ms: int = 20_000
-    """Data, SYN or FIN unacknowledged for so long."""
+    user_ms: int = 100_000
+    """Data, SYN or FIN unacknowledged for so long: what RFC 9293 section 3.8.3 asks for data at least."""
     time_wait_ms: int = 1_000
-    fin_wait_2_ms: int = 10_000
+    fin_wait_2_ms: int = 60_000
     min_rto_ms: int = 200
-    syn_retries: int = 5
+    syn_retries: int = 7
+    """With a first timeout of 1 s that doubles up to 60 s: 183 s, the three minutes of RFC 9293 section 3.8.3."""
     retries: int = 8
+    """With a shortest timeout of 200 ms: 102 s, the 100 seconds of RFC 9293 section 3.8.3."""
 
 
 @dataclass(frozen=True)

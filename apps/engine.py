@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from apps.config import RunConfig
+from apps.impaired import behind, held, impairments, mbufs
 from apps.report import Progress
 from apps.result import DONE, DURATION, SIGINT, SIGTERM, CoreResult, Result, add_up
 from dpdk_io import Options, Port, Ports, open_ports
@@ -24,7 +25,7 @@ _TICK = 0.02
 def port_options(config: RunConfig, **changes: Any) -> Options:
     """How *config* wants its devices opened."""
     return Options(
-        mbuf_cnt=config.mbuf_cnt,
+        mbuf_cnt=mbufs(config),
         cache_size=config.cache_size,
         rxd=config.rxd,
         txd=config.txd,
@@ -135,6 +136,7 @@ def core_results(config: RunConfig, cores: Sequence[Sequence[Core]], elapsed: fl
             packets_received=sum(core.counters()["rx_packets"] for core in instances),
             packets_sent=sum(core.counters()["tx_packets"] for core in instances),
             drops=add_up(core.drops() for core in instances),
+            impaired=impairments(instances),
         )
         for number, instances in zip(config.cores, cores, strict=True)
     ]
@@ -151,6 +153,7 @@ def port_statistics(ports: Ports) -> dict[str, dict[str, int]]:
 
 def run_pipeline(pipeline: Pipeline, config: RunConfig, app: str = "run") -> Result:
     """Run *pipeline* on every queue of the devices of *config* until its files are read, its time is up, or a signal comes."""
+    pipeline = behind(config.impair, pipeline)
     with open_ports(config.devices, config.cores, port_options(config)) as ports:
         cores = [[Core(pipeline, port, k, k, idle=config.idle) for port in ports] for k in range(len(config.cores))]
         compile_cores([core for instances in cores for core in instances], config.quiet)
@@ -171,7 +174,7 @@ def run_pipeline(pipeline: Pipeline, config: RunConfig, app: str = "run") -> Res
 
 def _drained(port: Port, run: Run) -> bool:
     """Has a capture file been read to its end, and everything been dealt with?"""
-    return port.exhausted() and all(not core.record.queued.any() for core in run.cores)
+    return port.exhausted() and not any(core.record.queued.any() or held(core) for core in run.cores)
 
 
 class _Rate:

@@ -35,6 +35,14 @@ PoolSize = Annotated[int | None, _option("--pool-size", "Megabytes of hugepages 
 Rxd = Annotated[int | None, _option("--rxd", "Receive descriptors of a queue. Default: 1024.", "N")]
 Txd = Annotated[int | None, _option("--txd", "Send descriptors of a queue. Default: 1024.", "N")]
 
+Impair = Annotated[
+    str | None,
+    _option(
+        "--impair", "Do to received packets what a bad network does: loss=1%,delay=20ms,jitter=5ms,reorder=1%,duplicate=1%,"
+        "corrupt=1%,rate=10mbit,queue=150k,limit=8192,seed=1.", "WHAT",
+    ),
+]  # fmt: skip
+
 RoleName = Annotated[
     str | None, _option("--role", "both, client or server. Default: client when all targets are others.", "ROLE")
 ]
@@ -42,6 +50,11 @@ Targets = Annotated[list[str] | None, _option("--target", "A server to connect t
 Ips = Annotated[list[str] | None, _option("--ip", "Our address on the device's link. Repeatable.", "ADDR/LEN")]
 Gateway = Annotated[str | None, _option("--gateway", "The router to targets that are not on the link.", "IP")]
 Mac = Annotated[str | None, _option("--mac", "Our MAC address. Default: the device's.", "MAC")]
+Control = Annotated[str | None, _option("--control", "The unix socket that requests are sent to.", "PATH")]
+Neighbours = Annotated[
+    list[str] | None, _option("--neighbour", "A neighbour's MAC address, which is then not asked for. Repeatable.", "IP=MAC")
+]
+Clock = Annotated[str | None, _option("--clock", "real (default), or manual: time passes only by the request ADVANCE.", "WHICH")]
 Listen = Annotated[list[int] | None, _option("--listen", "A port to accept connections on. Repeatable.", "PORT")]
 ConnectionCount = Annotated[int | None, _option("--connections", "Connections each core completes before it is done.", "N")]
 Cps = Annotated[float | None, _option("--cps", "Connections a second, over all cores. Default: as fast as it goes.", "RATE")]

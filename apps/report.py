@@ -48,9 +48,9 @@ def _two_roles(name: str, client: Mapping[str, int], server: Mapping[str, int]) 
     return table([name, "client", "server"], rows) if rows else ""
 
 
-def _drops(drops: Mapping[str, int]) -> str:
-    rows = [[name, number(count)] for name, count in drops.items() if count]
-    return table(["drops", "packets"], rows) if rows else ""
+def _packets_by(what: str, counts: Mapping[str, int]) -> str:
+    rows = [[name, number(count)] for name, count in counts.items() if count]
+    return table([what, "packets"], rows) if rows else ""
 
 
 def _ports(ports: Mapping[str, Mapping[str, int]]) -> str:
@@ -101,7 +101,12 @@ def result_text(result: Result) -> str:
             _two_roles("counters", total.client.counters, total.server.counters),
             _two_roles("released by", total.client.causes, total.server.causes),
         ]
-    parts += [_drops(total.drops), _ports(result.ports), _remarks(result, total)]
+    parts += [
+        _packets_by("impaired", total.impaired),
+        _packets_by("drops", total.drops),
+        _ports(result.ports),
+        _remarks(result, total),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -115,6 +115,8 @@ class Share:
     server: Role = field(default_factory=Role)
     drops: dict[str, int] = field(default_factory=dict)
     """Packets lost or refused, by reason; reasons that did not occur are 0."""
+    impaired: dict[str, int] = field(default_factory=dict)
+    """What `impair` did to how many packets; empty without it."""
     connect: np.ndarray = field(default_factory=new_histogram)
     """Nanoseconds from when the SYN was due until the connection was established (client)."""
     lifetime: np.ndarray = field(default_factory=new_histogram)
@@ -159,6 +161,7 @@ class Share:
             "server": plain(self.server.counters),
             "release_causes": {"client": plain(self.client.causes), "server": plain(self.server.causes)},
             "drops": plain(self.drops),
+            "impaired": plain(self.impaired),
             "latency_us": {"connect": latency(self.connect), "lifetime": latency(self.lifetime)},
             "responses": {"expected": int(self.expected), "unexpected": int(self.unexpected)},
             "misdirected": int(self.misdirected),
@@ -224,6 +227,7 @@ class Result:
             client=Role.total([core.client for core in cores]),
             server=Role.total([core.server for core in cores]),
             drops=add_up(core.drops for core in cores),
+            impaired=add_up(core.impaired for core in cores),
             connect=sum((core.connect for core in cores), new_histogram()),
             lifetime=sum((core.lifetime for core in cores), new_histogram()),
             intervals=merge_intervals(core.intervals for core in cores),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from apps import netvalues, values
+from apps import impairvalues, netvalues, values
 from apps.errors import ConfigError, nearest
 from apps.records import records_path
 
@@ -53,6 +53,7 @@ RUN_KEYS = (
     Key("run.txd", "txd", values.integer(32, 32768), "--txd"),
     Key("run.checksum", "checksum", values.boolean),
     Key("run.nic_loopback", "nic_loopback", values.boolean),
+    Key("run.impair", "impair", impairvalues.impairment, "--impair"),
 )
 """The keys every app takes: table [run]."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from apps.addresses import ip_text
 from apps.config import TrafficConfig
 from apps.engine import Signals, Watch, compile_cores, core_results, port_options, port_statistics, run_of
+from apps.impaired import held
 from apps.records import RecordWriter, open_records
 from apps.report import Progress
 from apps.result import CAUSES, COUNTERS, DONE, Connections, CoreResult, Interval, Result, Role, merge_intervals
@@ -31,6 +32,8 @@ _ARP_SILENCE = 1.0
 _DRAIN_QUIET = 0.05
 _DRAIN_LIMIT = 1.0
 """After the last connection: until nothing has moved for this long, at most the limit, so that last ACKs are seen."""
+_DRAIN_LOSSY = 30.0
+"""The same for a run whose packets are impaired."""
 _START_AHEAD = 0.001
 _LABELS = {"role": ("client", "server"), "cause": CAUSES}
 
@@ -97,7 +100,7 @@ class _Traffic:
             watch = Watch(self.config, done=self._done, show=self._show, collect=self._collect)
             self.ended_by = watch.until_over(run, signals, start)
             end = time.monotonic()
-            self._drain(run)
+            self._drain(run, signals)
         self._collect()
         return start, end
 
@@ -135,21 +138,27 @@ class _Traffic:
         served = sum(c["completed"] + c["failed"] for c in (engine.counters("server") for engine in self.engines))
         return served >= self.config.connections * len(self.config.cores)
 
-    def _drain(self, run: Run) -> None:
-        """No more connections are begun; what is on its way is let come to its end."""
+    def _drain(self, run: Run, signals: Signals) -> None:
+        """No more connections are begun; what is on its way is let come to its end. Where packets are lost on purpose, what is
+        done at one end may have to be said to the other again."""
+        lossy = self.config.impair is not None and self.ended_by == DONE
+        quiet, limit = (_DRAIN_LOSSY, _DRAIN_LOSSY) if lossy else (_DRAIN_QUIET, _DRAIN_LIMIT)
+        limit += time.monotonic()
         for engine in self.engines:
             engine.record.paused = 1
-        limit = time.monotonic() + _DRAIN_LIMIT
         before, since = -1, time.monotonic()
-        while run.running and time.monotonic() < limit and any(engine.open for engine in self.engines) | (before < 0):
+        while run.running and time.monotonic() < limit and not signals.name and (self._under_way(run) or before < 0):
             now = sum(core.counters()["rx_packets"] for core in run.cores)
             if now != before:
                 before, since = now, time.monotonic()
-            elif time.monotonic() - since > _DRAIN_QUIET:
+            elif time.monotonic() - since > quiet:
                 break
             self._collect()
             time.sleep(0.005)
         time.sleep(0.01)
+
+    def _under_way(self, run: Run) -> bool:
+        return any(engine.open for engine in self.engines) or any(map(held, run.cores))
 
     def _collect(self) -> None:
         if self._writer is not None:

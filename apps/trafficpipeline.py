@@ -9,6 +9,7 @@ import numpy as np
 
 from apps.addresses import ip_text
 from apps.config import TrafficConfig
+from apps.impaired import behind
 from apps.isn_secret import isn_secret
 from dpdk_io import Port, toeplitz
 from dpdk_io.errors import DeviceError
@@ -170,7 +171,7 @@ def traffic_pipeline(site: Site) -> Pipeline:
         resources["neighbours"] = site.neighbours.table
     if site.steering is not None:
         resources["steering"] = site.steering.of
-    return Pipeline("trafficengine", _steps(site), resources)
+    return behind(site.config.impair, Pipeline("trafficengine", _steps(site), resources))
 
 
 def _steps(site: Site) -> list[Any]:

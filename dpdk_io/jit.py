@@ -8,6 +8,7 @@ files of `pipeline`, whose name holds a digest of everything they reach, and whi
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -115,10 +116,11 @@ def native(symbol: str, result: str, *arguments: str) -> Any:
     if JIT:
         return types.ExternalFunction(symbol, _NUMBA_TYPES[result](*(_NUMBA_TYPES[a] for a in arguments)))
 
-    def call(*values: int) -> int:
-        function = getattr(ctypes.CDLL(None), symbol)
-        function.restype = _CTYPES[result]
-        function.argtypes = [_CTYPES[a] for a in arguments]
-        return function(*values)
+    @functools.cache
+    def function() -> Any:
+        found = getattr(ctypes.CDLL(None), symbol)
+        found.restype = _CTYPES[result]
+        found.argtypes = [_CTYPES[a] for a in arguments]
+        return found
 
-    return call
+    return lambda *values: function()(*values)

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.errors import PipelineError
 from pipeline.fields import Field, field_type, nearest
 from pipeline.operator import Operator, check_arguments
+from pipeline.outbox import BURST
 from pipeline.steps import GroupBy, Stage
 from pipeline.template import HEAD, RECEIVE, TAIL
 from pipeline.verdicts import KEEP, NAMES, NEXT
@@ -136,12 +137,15 @@ class Generator:
     def _call(self, step: Operator) -> str:
         """The call of the next operator; its state and counters go by its index."""
         check_arguments(step, self._resources)
+        if "from_port" in step.arguments and self._stages > 1:
+            raise PipelineError(f"{step.name}: where a packet is from is known in the first stage only; put it before Stage()")
         k = len(self.code.operators)
         self.code.operators.append(step)
         given = {
             "state": f"row(s{k}, 0)",
             "burst": "burst + n * 8",
             "room": "BURST - n",
+            "from_port": "i64(i < received)" if self._has_sources else "i64(1)",
             **{r: f"r_{r}" for r in self._resources},
         }
         return f"op{k}_{step.name}({', '.join(given.get(a, a) for a in step.arguments)})"
@@ -201,7 +205,9 @@ class Generator:
         imports = "\n".join(f"{_INDENT}{name}," for name in kernel_names(code.operators))
         head = HEAD.format(name=name, driver=driver, kernels=kernels, imports=imports, parameters=parameters)
         sources = [f"{_INDENT * 2}received = n", *code.sources] if code.sources else []
-        body = [*code.ticks, RECEIVE.rstrip("\n"), *sources, *code.packets, TAIL]
+        reserved = sum(o.reserve for o in code.operators)
+        receive = RECEIVE.rstrip("\n").format(port_burst=max(BURST - reserved, 1))
+        body = [*code.ticks, receive, *sources, *code.packets, TAIL]
         return head + "\n".join(body)
 
 

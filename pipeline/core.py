@@ -133,8 +133,16 @@ class Core:
         self.record.stop = 1
 
     def finish(self) -> None:
-        """After the run: let what is queued be sent, free what is not (counted as tx_unsent), and the spare mbufs."""
+        """After the run: let what is queued be sent, free what is not (counted as tx_unsent), the spare mbufs, and those that
+        resources hold (counted as left_held)."""
         self._finish(self.address, _SEND_TRIES)
+        held = [mbuf for resource in self.resources.values() for mbuf in getattr(resource, "take_held", list)()]
+        self.record.left_held += len(held)
+        for first in range(0, len(held), QUEUE):
+            some = held[first : first + QUEUE]
+            self._queues[DROP * 2 * QUEUE :][: len(some)] = some
+            self.record.queued[DROP] = len(some)
+            self._finish(self.address, 0)
 
     def counters(self) -> dict[str, int]:
         """The loop's own counters, by name."""

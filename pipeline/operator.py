@@ -24,7 +24,7 @@ from dpdk_io.memory import aligned
 from pipeline.errors import PipelineError
 from pipeline.fields import Field, check_fields, check_returns, check_use, nearest
 
-PACKET_ARGUMENTS = ("pkt", "length", "mbuf", "meta")
+PACKET_ARGUMENTS = ("pkt", "length", "mbuf", "meta", "from_port")
 CORE_ARGUMENTS = ("state", "now", "out")
 SOURCE_ARGUMENTS = ("burst", "room")
 
@@ -51,6 +51,8 @@ class Operator:
     writes: tuple[Field, ...] = ()
     drops: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    reserve: int = 0
+    """Of a source: how much of the burst the port leaves to it."""
 
     def named(self, name: str) -> Operator:
         """A copy under another name: the name its counters go by."""
@@ -110,7 +112,7 @@ class Operator:
 
 def _declare(
     kind: str, function: Callable[..., Any], state: Sequence[Field], params: Mapping[str, tuple[Any, Any]],
-    drops: Sequence[str], reads: Sequence[str] = (), writes: Sequence[Field] = (),
+    drops: Sequence[str], reads: Sequence[str] = (), writes: Sequence[Field] = (), reserve: int = 0,
 ) -> Operator:  # fmt: skip
     name = function.__name__
     doc = (inspect.getdoc(function) or "").strip().splitlines()
@@ -122,7 +124,9 @@ def _declare(
     check_fields(name, writes)
     # A pipeline calls an operator from one place, once for every packet: merged into the loop, that is no call at all.
     compiled = (compile_inlined if kind == "packet" else compile_kernel)(function)
-    made = Operator(name, doc[0], kind, compiled, tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops))
+    made = Operator(
+        name, doc[0], kind, compiled, tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops), reserve=reserve
+    )
     _check_record(made)
     check_returns(name, function)
     check_use(name, function, "meta", {*reads, *(f[0] for f in writes)}, {f[0] for f in writes})
@@ -156,7 +160,7 @@ def operator(
     state: fields (name, dtype) of the operator's own record on each core; params: name -> (dtype, default), in the same record;
     reads: metadata fields it needs; writes: metadata fields (name, dtype) it sets; drops: names of state fields that count why it
     dropped a packet, and reach the run's result as `operator.name`. The function names what it wants of pkt, length,
-    mbuf, meta, state, now, out and the pipeline's resources. PipelineError for a declaration that cannot work.
+    mbuf, meta, from_port, state, now, out and the pipeline's resources. PipelineError for a declaration that cannot work.
     """
     return _decorate(function, "packet", state=state, params=params or {}, reads=reads, writes=writes, drops=drops)
 
@@ -175,14 +179,15 @@ def tick(
 
 def source(
     function: Callable[..., Any] | None = None, *, state: Sequence[Field] = (),
-    params: Mapping[str, tuple[Any, Any]] | None = None, drops: Sequence[str] = (),
+    params: Mapping[str, tuple[Any, Any]] | None = None, drops: Sequence[str] = (), reserve: int = 0,
 ) -> Any:  # fmt: skip
     """Declare a function that brings packets into the pipeline beside those received from the port.
 
     It writes up to `room` mbuf addresses to the 64-bit words from `burst` on and returns how many; `room` is what the port has
-    left of the burst. Arguments: burst, room, state, now, out and resources.
+    left of the burst, and never less than *reserve* unless other sources took it. Arguments: burst, room, state, now, out and
+    resources.
     """
-    return _decorate(function, "source", state=state, params=params or {}, drops=drops)
+    return _decorate(function, "source", state=state, params=params or {}, drops=drops, reserve=reserve)
 
 
 def check_arguments(step: Operator, resources: Any) -> None:

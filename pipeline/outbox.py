@@ -52,6 +52,7 @@ CORE = np.dtype(
         ("unhandled", "i8"),
         ("too_long", "i8"),
         ("tx_unsent", "i8"),
+        ("left_held", "i8"),
         ("turns", "i8"),
         ("idle_turns", "i8"),
         ("busy_cycles", "i8"),
@@ -61,10 +62,10 @@ CORE = np.dtype(
 """`stop` is first: the control thread sets it while the loop runs. `tx_stalled` counts turns in which the port took none of the
 packets there were, `tx_stalled_at` is when they began; after `tx_patience` cycles the port is `tx_dead`."""
 
-DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "unhandled", "too_long", "tx_unsent")
+DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "unhandled", "too_long", "tx_unsent", "left_held")
 """The counters of CORE that count lost packets: tx queue full, slow or user queue full, no mbuf to emit with, a verdict that does
 not exist, nobody's packet at the end of the pipeline, left for Python without a callback for the verdict, from outside and too
-long for an mbuf, not accepted by the port when the run ended."""
+long for an mbuf, not accepted by the port when the run ended, still held by a resource then."""
 
 _QUEUED = CORE.fields["queued"][1]  # type: ignore[index]
 

@@ -51,7 +51,7 @@ def poll(out, until, slow_after, {parameters}):
 RECEIVE = """\
         n = i64(0)
         if queue_count(out, TX) < 1024 or i64(core.tx_stalled) > 64:
-            n = rx_burst(port, queue, burst, BURST)
+            n = rx_burst(port, queue, burst, i64({port_burst}))
         core.rx_packets += n
         core.rx_last = n
 """

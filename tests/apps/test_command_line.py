@@ -14,7 +14,7 @@ from apps import cli, plugins
 from apps.result import CoreResult, Result
 
 ROOT = Path(__file__).parent.parent.parent
-COMMANDS = ("trafficengine", "macswap", "run", "operators", "show", "doctor")
+COMMANDS = ("trafficengine", "macswap", "endpoint", "run", "operators", "show", "doctor")
 
 
 def test_help_names_every_command(te_apps) -> None:

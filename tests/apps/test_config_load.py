@@ -67,7 +67,7 @@ def test_every_table(ours: Path) -> None:
     assert (config.cps_per_core, config.max_open, config.connections) == (100, 7, None)
     assert config.request == b"GET / HTTP/1.0\r\n\r\n"
     assert config.response == Response("text", b"ok")
-    assert (config.timeouts.user_ms, config.timeouts.retries, config.timeouts.syn_retries) == (0, 3, 5)
+    assert (config.timeouts.user_ms, config.timeouts.retries, config.timeouts.syn_retries) == (0, 3, 7)
     assert config.next_hop(parse_ip("192.0.2.1")) == parse_ip("10.0.0.254")
     assert config.next_hop(parse_ip("10.0.1.77")) == parse_ip("10.0.1.77")
 

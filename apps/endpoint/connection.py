@@ -1,0 +1,223 @@
+"""The one way from sockets to `tcp/`: a connection's records, its own limits, and the window it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from apps.endpoint.settings import Settings
+from dpdk_io.memory import aligned
+from tcp import COLD, CONN, SEGMENT, STATE_NAMES, new_limits
+from tcp import application as app
+from tcp.congestion import initial_window
+from tcp.connection import (
+    ACK_DUE,
+    CLOSED,
+    COLD_READY,
+    ESTABLISHED,
+    FIN_QUEUED,
+    FIN_WAIT_2,
+    REWOUND,
+    SYN_SENT,
+    TIME_WAIT,
+    expire_after,
+    raise_bits,
+)
+from tcp.events import EV_FIN
+from tcp.open import accept, connect
+from tcp.receive import receive
+from tcp.reset import reset_of
+from tcp.rto import UNIT
+from tcp.segment import ACK, SYN
+from tcp.seq import MASK, advance, distance
+from tcp.timer import on_timer
+from tcp.transmit import next_segment
+
+MSS = 1460
+"""Payload of a segment on a link with an MTU of 1500 bytes."""
+_LARGEST_WINDOW = 65_535
+_ORPHAN_RETRIES = 8
+"""Of a connection that nobody holds any more (net.ipv4.tcp_orphan_retries)."""
+
+
+class Connection:
+    """A TCP connection. Times are microseconds of the host's clock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._conn_memory, self._cold_memory, self._out_memory = aligned(1, CONN), aligned(1, COLD), aligned(1, SEGMENT)
+        self.conn: Any = self._conn_memory[0]
+        self.cold: Any = self._cold_memory[0]
+        self.out: Any = self._out_memory[0]
+        mss = min(MSS, settings.maxseg or MSS)
+        self._block = new_limits(mss=mss, rcv_wnd=min(settings.receive_room, _LARGEST_WINDOW))
+        self._limits: Any = self._block.record
+        self._edge: int | None = None
+        self._told = 0
+        self.retransmits = 0
+        self.held = True
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Let the socket's options work on the connection."""
+        limits = self._limits
+        limits.user_timeout_ms = settings.user_timeout
+        limits.syn_retries = settings.syncnt
+        # Only a connection that nobody holds any more may not stay half closed for ever.
+        limits.fin_wait_2_ms = 0 if self.held else max(settings.linger2, 0) * 1000
+
+    def connect(self, local: tuple[int, int], peer: tuple[int, int], iss: int) -> None:
+        """Active open."""
+        connect(self.conn, self._limits, *local, *peer, iss)
+
+    def accept(self, seg: Any, local: tuple[int, int], peer: tuple[int, int], iss: int) -> None:
+        """Passive open by the SYN *seg*."""
+        accept(self.conn, seg, self._limits, *local, *peer, iss)
+
+    def receive(self, seg: Any, now: int) -> tuple[int, int]:
+        """Events of a segment, and how many bytes of the peer's stream are new in order."""
+        state, before = self.state, int(self.conn.rcv_nxt)
+        events = int(receive(self.conn, self.cold, seg, self._limits, now))
+        if state == SYN_SENT:
+            return events, 0
+        return events, distance(int(self.conn.rcv_nxt), before) - bool(events & EV_FIN)
+
+    def on_timer(self, now: int) -> int:
+        """Events of what is due."""
+        return int(on_timer(self.conn, self.cold, self._limits, now))
+
+    def segments(self, now: int) -> Iterator[Any]:
+        """What is to be sent, one SEGMENT after the other; each is valid until the next."""
+        while next_segment(self.conn, self.cold, self.out, self._limits, now):
+            if int(self.out.rexmit):
+                self.retransmits += 1
+            if int(self.out.tcp_flags) & ACK:
+                shift = 0 if int(self.out.tcp_flags) & SYN else int(self.conn.rcv_shift)
+                self._told = advance(int(self.out.ack), int(self.out.wnd) << shift)
+            yield self.out
+
+    def queue(self, length: int) -> int:
+        """Let *length* bytes of zeros be sent; how many were taken."""
+        return int(app.queue(self.conn, length))
+
+    def close(self) -> None:
+        """A FIN after all that is queued."""
+        app.close(self.conn)
+
+    def abort(self) -> Any | None:
+        """End at once; the RST to send where the state asks for one."""
+        return self.out if app.abort(self.conn, self.cold, self.out) else None
+
+    def reset(self) -> Any:
+        """The RST that tells the peer."""
+        reset_of(self.conn, self.cold, self.out)
+        return self.out
+
+    def orphan(self, settings: Settings, now: int) -> None:
+        """Nobody holds the connection any more: it may not last for ever."""
+        self.held = False
+        self.configure(settings)
+        self._limits.retries = _ORPHAN_RETRIES
+        if self.state == FIN_WAIT_2:
+            expire_after(self.conn, int(self._limits.fin_wait_2_ms), now)
+
+    def wait(self, ms: int, now: int) -> None:
+        """Let the connection's timer be *ms* milliseconds from now."""
+        expire_after(self.conn, ms, now)
+
+    def offer(self, room: int, unread: int) -> None:
+        """Let the window follow what the reader has made free: in steps of a segment (RFC 9293 section 3.8.6.2.2), never back."""
+        if self.state <= SYN_SENT:
+            return
+        nxt = int(self.conn.rcv_nxt)
+        if self._edge is None:
+            self._edge = self._told = advance(nxt, int(self.conn.rcv_wnd))
+        edge = advance(nxt, min(max(room - unread, 0), _LARGEST_WINDOW << int(self.conn.rcv_shift)))
+        if distance(edge, self._edge) >= min(room // 2, int(self._limits.mss)):
+            self._edge = edge
+        self.conn.rcv_wnd = max(distance(self._edge, nxt), 0)
+
+    def reader_took(self, room: int, unread: int) -> None:
+        """Tell the peer of a window at least twice as large as the one it knows, as Linux does."""
+        self.offer(room, unread)
+        known = distance(self._told, int(self.conn.rcv_nxt))
+        offered = int(self.conn.rcv_wnd)
+        if self.state >= ESTABLISHED and not self.fin_received and offered > 0 and offered >= 2 * known:
+            raise_bits(self.conn, ACK_DUE)
+
+    @property
+    def state(self) -> int:
+        """One of tcp.connection's states."""
+        return int(self.conn.state)
+
+    @property
+    def alive(self) -> bool:
+        """Whether an application still has something of it: TIME_WAIT is TCP's own."""
+        return self.state not in (CLOSED, TIME_WAIT)
+
+    @property
+    def fin_queued(self) -> bool:
+        """Whether our side is closed: the FIN is sent, or follows what is queued."""
+        return bool(int(self.conn.bits) & FIN_QUEUED)
+
+    @property
+    def fin_received(self) -> bool:
+        """Whether the peer has sent all it will send."""
+        return STATE_NAMES[self.state] in ("CLOSE_WAIT", "CLOSING", "LAST_ACK", "TIME_WAIT")
+
+    @property
+    def retries(self) -> int:
+        """Timeouts since the peer was last heard."""
+        return int(self.conn.retries)
+
+    @property
+    def unacked(self) -> int:
+        """Bytes queued that the peer has not acknowledged; neither SYN nor FIN count."""
+        syn = int(self.conn.snd_una) == int(self.conn.iss)
+        return max(distance(int(self.conn.snd_end), int(self.conn.snd_una)) - syn, 0)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes queued and never sent."""
+        return max(distance(int(self.conn.snd_end), self._snd_max), 0)
+
+    @property
+    def fin_unacked(self) -> bool:
+        """Whether our FIN is still on its way."""
+        return self.fin_queued and distance(int(self.conn.snd_end), int(self.conn.snd_una)) >= 0
+
+    def covers(self, seq: int) -> bool:
+        """Whether *seq* is in flight: what an ICMP error quotes must be (RFC 5927 section 4.1)."""
+        return 0 <= distance(seq, int(self.conn.snd_una)) <= distance(self._snd_max, int(self.conn.snd_una))
+
+    @property
+    def _snd_max(self) -> int:
+        return int(self.cold.snd_max) if int(self.conn.bits) & REWOUND else int(self.conn.snd_nxt)
+
+    @property
+    def deadline(self) -> int | None:
+        """When `on_timer` is due; None: never."""
+        return int(self.conn.deadline) * 1000 or None
+
+    @property
+    def mss(self) -> int:
+        """Payload a segment of ours may carry."""
+        return int(self.conn.mss)
+
+    def info(self) -> dict[str, Any]:
+        """What INFO shows of TCP: sequence numbers as on the wire, sizes in bytes."""
+        conn, cold = self.conn, self.cold
+        warm = int(conn.bits) & COLD_READY
+        fields = ("snd_una", "snd_nxt", "rcv_nxt", "snd_wnd", "rcv_wnd", "iss", "mss")
+        return {
+            "state": STATE_NAMES[self.state],
+            **{name: int(conn[name]) for name in fields},
+            "cwnd": int(cold.cwnd) if warm else int(initial_window(self.mss)),
+            "ssthresh": int(cold.ssthresh) if warm else MASK >> 2,
+            "rto_us": int(conn.rto) * 1000,
+            "srtt_us": int(conn.srtt) * UNIT,
+            "rttvar_us": int(conn.rttvar) * UNIT,
+            "retransmits": self.retransmits,
+            "timeouts": self.retries,
+            "unacked": self.unacked,
+            "unsent": self.unsent,
+        }

@@ -1,0 +1,214 @@
+"""A socket: what lies between the calls of socket(7) and a TCP connection. Errors are OSErrors with Linux's errno."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from apps.endpoint import linux as n
+from apps.endpoint.connection import Connection
+from apps.endpoint.settings import Settings, get_option, set_option
+from tcp.connection import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT
+
+if TYPE_CHECKING:
+    from apps.endpoint.host import Host
+
+_DEFAULT_MSS = 536
+_SENDS = (ESTABLISHED, CLOSE_WAIT)
+_OPENING = (SYN_SENT, SYN_RECEIVED)
+
+
+class Phase(Enum):
+    """How far `connect` has come."""
+
+    UNCONNECTED, CONNECTING, CONNECTED = range(3)
+
+
+class Socket:
+    """One socket of *host*; `is_open` until it is closed, `connection` once it has one."""
+
+    def __init__(self, host: Host, settings: Settings | None = None) -> None:
+        self.host = host
+        self.settings = settings or Settings()
+        self.is_open = True
+        self.nonblocking = False
+        self.phase = Phase.UNCONNECTED
+        self.local = (0, 0)
+        self.bound_ip = 0
+        self.peer: tuple[int, int] | None = None
+        self.peer_mac: int | None = None
+        self.listening = False
+        self.backlog = 0
+        self.accepted: deque[Socket] = deque()
+        self.half_open: dict[tuple[int, int, int, int], Socket] = {}
+        self.listener: Socket | None = None
+        self.deferred_until: int | None = None
+        self.connection: Connection | None = None
+        self.unread = 0
+        self.error = 0
+        self.soft_error = 0
+        self.end_of_stream = False
+        self.read_shut = False
+        self.write_shut = False
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        """What tells connections apart."""
+        assert self.peer is not None
+        return (*self.local, *self.peer)
+
+    @property
+    def state(self) -> int:
+        """TCP's state as an application sees it: a connection in TIME_WAIT is closed to it."""
+        return self.connection.state if self.connection is not None and self.connection.alive else CLOSED
+
+    @property
+    def opening(self) -> bool:
+        """Whether the handshake is going on."""
+        return self.state in _OPENING
+
+    def take_error(self) -> int:
+        """The pending error, told once."""
+        error, self.error = self.error, 0
+        return error
+
+    def raise_error(self, otherwise: int) -> None:
+        """Fail with the pending error, or with *otherwise*."""
+        raise OSError(self.take_error() or otherwise, "socket")
+
+    # Stream.
+
+    @property
+    def readable(self) -> bool:
+        """Whether READ would return at once."""
+        if self.listening:
+            return bool(self.accepted)
+        return self.unread >= min(self.settings.rcvlowat, self.settings.receive_room) or self.read_shut or self.error != 0
+
+    def take(self, length: int) -> int:
+        """Up to *length* bytes that were received; the window opens by them."""
+        taken = min(length, self.unread)
+        self.unread -= taken
+        if taken and self.connection is not None:
+            self.connection.reader_took(self.settings.receive_room, self.unread)
+            self.host.transmit(self)
+        return taken
+
+    @property
+    def can_send(self) -> bool:
+        """Whether the connection takes data."""
+        return self.state in _SENDS and not self.write_shut
+
+    @property
+    def writable(self) -> bool:
+        """Whether a third of the send buffer is free, which is when Linux wakes a writer."""
+        queued = self.connection.unacked if self.connection is not None else 0
+        return 2 * (self.settings.send_room - queued) >= queued
+
+    def put(self, length: int) -> int:
+        """Queue up to *length* bytes; how many there was room for."""
+        assert self.connection is not None
+        room = max(self.settings.send_room - self.connection.unacked, 0)
+        taken = self.connection.queue(min(length, room))
+        if taken:
+            self.host.transmit(self)
+        return taken
+
+    def shutdown(self, how: int) -> None:
+        """SHUTDOWN."""
+        if how not in (n.SHUT_RD, n.SHUT_WR, n.SHUT_RDWR):
+            raise OSError(errno.EINVAL, "how")
+        if self.listening:
+            if how != n.SHUT_WR:
+                self.host.unlisten(self)
+            return
+        if self.state == CLOSED:
+            raise OSError(errno.ENOTCONN, "shutdown")
+        assert self.connection is not None
+        if self.state == SYN_SENT:
+            self.host.drop(self)
+            self.phase = Phase.UNCONNECTED
+            return
+        self.read_shut |= how != n.SHUT_WR
+        if how != n.SHUT_RD and not self.write_shut:
+            self.write_shut = True
+            self.connection.close()
+            self.host.transmit(self)
+
+    def refuses_data(self, state: int) -> bool:
+        """Whether data that arrived in *state* is answered with an RST: our side is closed, and nobody will read it
+        (RFC 9293 section 3.10.4, SHLD-3)."""
+        closed = self.connection is not None and self.connection.fin_queued
+        return closed and self.read_shut and state in (ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2)
+
+    # What else can be asked.
+
+    def poll(self) -> int:
+        """The events that hold now, asked for or not."""
+        if self.listening:
+            return n.POLLIN | n.POLLRDNORM if self.accepted else 0
+        closed = self.state == CLOSED
+        mask = n.POLLHUP if closed or (self.read_shut and self.write_shut) else 0
+        if self.read_shut:
+            mask |= n.POLLIN | n.POLLRDNORM | n.POLLRDHUP
+        if not self.opening:
+            if self.unread >= min(self.settings.rcvlowat, self.settings.receive_room):
+                mask |= n.POLLIN | n.POLLRDNORM
+            if self.write_shut or self.writable:
+                mask |= n.POLLOUT | n.POLLWRNORM
+        return mask | (n.POLLERR if self.error else 0)
+
+    def ioctl(self, request: int) -> int:
+        """SIOCINQ, SIOCOUTQ, SIOCOUTQNSD."""
+        if request not in (n.SIOCINQ, n.SIOCOUTQ, n.SIOCOUTQNSD):
+            raise OSError(errno.ENOTTY, "ioctl")
+        if self.listening:
+            raise OSError(errno.EINVAL, "ioctl")
+        connection = self.connection
+        if request == n.SIOCINQ:
+            return self.unread
+        if connection is None or self.opening or self.state == CLOSED:
+            return 0
+        if request == n.SIOCOUTQNSD:
+            return connection.unsent
+        return connection.unacked + connection.fin_unacked
+
+    def set_option(self, level: int, name: int, value: int) -> None:
+        """SETSOCKOPT."""
+        set_option(self.settings, level, name, value)
+        if self.connection is not None:
+            self.connection.configure(self.settings)
+            self.host.transmit(self)
+
+    def get_option(self, level: int, name: int) -> int:
+        """GETSOCKOPT."""
+        if (level, name) == (n.SOL_TCP, n.TCP_MAXSEG):
+            if self.connection is not None and not self.listening and self.state != CLOSED:
+                return self.connection.mss
+            return self.settings.maxseg or _DEFAULT_MSS
+        if level == n.SOL_SOCKET:
+            read_only = {
+                n.SO_ERROR: lambda: self.take_error() or self._take_soft_error(),
+                n.SO_TYPE: lambda: n.SOCK_STREAM,
+                n.SO_PROTOCOL: lambda: n.IPPROTO_TCP,
+                n.SO_DOMAIN: lambda: n.AF_INET,
+                n.SO_ACCEPTCONN: lambda: int(self.listening),
+            }
+            if name in read_only:
+                return read_only[name]()
+        return get_option(self.settings, level, name)
+
+    def _take_soft_error(self) -> int:
+        error, self.soft_error = self.soft_error, 0
+        return error
+
+    def info(self) -> dict[str, Any]:
+        """What INFO shows."""
+        shown: dict[str, Any] = {"state": "LISTEN" if self.listening else "CLOSED"}
+        if self.listening:
+            shown |= {"backlog": self.backlog, "accept_queue": len(self.accepted), "half_open": len(self.half_open)}
+        else:
+            shown |= (self.connection or Connection(self.settings)).info()
+        return shown | {"unread": self.unread, "error": self.error, "options": self.settings.changed()}
