@@ -9,6 +9,7 @@ from apps.endpoint.settings import Settings
 from dpdk_io.memory import aligned
 from tcp import COLD, CONN, SEGMENT, STATE_NAMES, new_limits
 from tcp import application as app
+from tcp.board import new_boards
 from tcp.congestion import initial_window
 from tcp.connection import (
     ACK_DUE,
@@ -17,14 +18,15 @@ from tcp.connection import (
     ESTABLISHED,
     FIN_QUEUED,
     FIN_WAIT_2,
+    OWN_WINDOW,
     REWOUND,
     SYN_SENT,
     TIME_WAIT,
-    expire_after,
     raise_bits,
 )
+from tcp.deadlines import expire_after
 from tcp.events import EV_FIN
-from tcp.open import accept, connect
+from tcp.open import MOST_SHIFT, accept, connect
 from tcp.receive import receive
 from tcp.reset import reset_of
 from tcp.rto import UNIT
@@ -49,7 +51,9 @@ class Connection:
         self.cold: Any = self._cold_memory[0]
         self.out: Any = self._out_memory[0]
         mss = min(MSS, settings.maxseg or MSS)
-        self._block = new_limits(mss=mss, rcv_wnd=min(settings.receive_room, _LARGEST_WINDOW))
+        self._boards = new_boards(1)
+        window = min(settings.receive_room, _LARGEST_WINDOW << MOST_SHIFT)
+        self._block = new_limits(mss=mss, rcv_wnd=window, delack_ms=0, boards=self._boards.address)
         self._limits: Any = self._block.record
         self._edge: int | None = None
         self._told = 0
@@ -68,10 +72,12 @@ class Connection:
     def connect(self, local: tuple[int, int], peer: tuple[int, int], iss: int) -> None:
         """Active open."""
         connect(self.conn, self._limits, *local, *peer, iss)
+        raise_bits(self.conn, OWN_WINDOW)
 
-    def accept(self, seg: Any, local: tuple[int, int], peer: tuple[int, int], iss: int) -> None:
+    def accept(self, seg: Any, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
         """Passive open by the SYN *seg*."""
-        accept(self.conn, seg, self._limits, *local, *peer, iss)
+        accept(self.conn, self.cold, seg, self._limits, *local, *peer, iss, now)
+        raise_bits(self.conn, OWN_WINDOW)
 
     def receive(self, seg: Any, now: int) -> tuple[int, int]:
         """Events of a segment, and how many bytes of the peer's stream are new in order."""
@@ -118,11 +124,11 @@ class Connection:
         self.configure(settings)
         self._limits.retries = _ORPHAN_RETRIES
         if self.state == FIN_WAIT_2:
-            expire_after(self.conn, int(self._limits.fin_wait_2_ms), now)
+            expire_after(self.conn, self.cold, int(self._limits.fin_wait_2_ms), now)
 
     def wait(self, ms: int, now: int) -> None:
         """Let the connection's timer be *ms* milliseconds from now."""
-        expire_after(self.conn, ms, now)
+        expire_after(self.conn, self.cold, ms, now)
 
     def offer(self, room: int, unread: int) -> None:
         """Let the window follow what the reader has made free: in steps of a segment (RFC 9293 section 3.8.6.2.2), never back."""

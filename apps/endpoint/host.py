@@ -261,7 +261,7 @@ class Host:
         child.phase = Phase.CONNECTED
         child.local, child.peer, child.peer_mac, child.listener = packet.local, packet.peer, packet.source_mac, listener
         child.connection = Connection(child.settings)
-        child.connection.accept(self._reader.segment, child.local, child.peer, self._isn(child.local, child.peer))
+        child.connection.accept(self._reader.segment, child.local, child.peer, self._isn(child.local, child.peer), self.now)
         listener.half_open[child.key] = child
         self.connections[child.key] = child
         self.transmit(child)
