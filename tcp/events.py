@@ -36,3 +36,5 @@ EV_SYN = 1 << 15
 """Out of `listen`: a SYN that a listener may accept."""
 EV_RETRANSMIT = 1 << 16
 """Out of `on_timer`: `next_segment` has something to repeat, or a window to probe."""
+EV_ABORTED = 1 << 17
+"""The caller's own: it has given the connection up (comes with EV_CLOSED)."""
