@@ -2,7 +2,7 @@
 # make test     install what the tests need, as root Debian's packages too, and run every check
 # make lint     ruff and mypy alone
 # make bench    measure what te-apps costs, against the same work in C; writes docs/performance.md
-# make soak     a long run of both roles on the loopback device: SOAK=seconds
+# make soak     a million connections at once on two devices, and a long run of both roles on loopback: SOAK=seconds
 # make clean    remove what these made
 
 SHELL := /bin/bash
@@ -53,6 +53,8 @@ bench: $(VENV)/developed
 	$(BIN)/python -m benchmarks $(ARGS)
 
 soak: $(VENV)/developed
+	$(BIN)/python -m tests.engine.plateau 1000000 loopback >/dev/null
+	$(BIN)/python -m tests.engine.plateau 1000000 net_ring0 >/dev/null
 	$(BIN)/te-apps trafficengine --device loopback --duration $(SOAK) $(ARGS)
 
 clean:

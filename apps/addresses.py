@@ -11,10 +11,17 @@ _MAC = re.compile(r"[0-9a-fA-F]{1,2}([:-][0-9a-fA-F]{1,2}){5}")
 
 @dataclass(frozen=True)
 class Interface:
-    """An address of ours and the length of its network's prefix."""
+    """Addresses of ours, one or several in a row, and the length of their network's prefix."""
 
     address: int
+    """The first."""
     prefix: int
+    count: int = 1
+
+    @property
+    def addresses(self) -> range:
+        """All of them."""
+        return range(self.address, self.address + self.count)
 
     @property
     def mask(self) -> int:
@@ -32,7 +39,8 @@ class Interface:
         return self.prefix >= 31 or ip & ~self.mask & 0xFFFFFFFF not in (0, ~self.mask & 0xFFFFFFFF)
 
     def __str__(self) -> str:
-        return f"{ip_text(self.address)}/{self.prefix}"
+        last = f"-{ip_text(self.addresses[-1])}" if self.count > 1 else ""
+        return f"{ip_text(self.address)}{last}/{self.prefix}"
 
 
 def parse_ip(text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apps.addresses import Interface, ip_text
 from apps.config import RunConfig, Target, TrafficConfig
 from apps.errors import ConfigError
+from apps.netvalues import MOST_ADDRESSES
 from apps.schema import BY_FIELD, Settings
 from dpdk_io.devices import parse
 from dpdk_io.errors import DeviceError
@@ -72,7 +73,17 @@ def check_traffic(config: TrafficConfig, places: Places) -> None:
     for index, target in enumerate(config.targets):
         _check_target(config, target, places.item("targets", index))
     _check_max_open(config, places)
+    _check_hold(config, places)
     _check_expect(config, places)
+
+
+def _check_hold(config: TrafficConfig, places: Places) -> None:
+    patience = config.timeouts.established_ms
+    if config.is_server and patience and config.hold_s * 1000 >= patience:
+        raise ConfigError(
+            f"{places['hold_s']}: {config.hold_s:g} s is longer than a server waits for a silent peer; give less, or a longer "
+            "engine.timeouts.established (0: for ever)"
+        )
 
 
 def _check_expect(config: TrafficConfig, places: Places) -> None:
@@ -87,7 +98,13 @@ def _check_blocks(config: TrafficConfig, places: Places) -> None:
             f"{places['port_mask']}: {config.port_mask:04X} makes {blocks.count} blocks of ports, too few for {cores} cores; "
             "give a mask with more ones, or fewer cores"
         )
-    if any(len(config.client_ports(index)) == 0 for index in range(cores)):
+    without = [index for index in range(cores) if len(config.client_ports(index)) == 0]
+    if without and config.ports is not None:
+        raise ConfigError(
+            f"{places['ports']}: {config.ports[0]}-{config.ports[-1]} leaves core {config.cores[without[0]]} no port to connect "
+            "from; give more ports, or another steering"
+        )
+    if without:
         raise ConfigError(
             f"{places['port_mask']}: {config.port_mask:04X} leaves a core no port above 1023; give a mask with other blocks"
         )
@@ -96,17 +113,22 @@ def _check_blocks(config: TrafficConfig, places: Places) -> None:
 def _check_interfaces(config: TrafficConfig, places: Places) -> None:
     seen: set[int] = set()
     for index, interface in enumerate(config.interfaces):
-        if interface.address in seen:
-            raise ConfigError(
-                f"{places.item('interfaces', index)}: {ip_text(interface.address)} is given twice; name each address once"
-            )
-        seen.add(interface.address)
+        twice = seen.intersection(interface.addresses)
+        if twice:
+            raise ConfigError(f"{places.item('interfaces', index)}: {ip_text(min(twice))} is given twice; name each address once")
+        seen.update(interface.addresses)
+    if len(seen) > MOST_ADDRESSES:
+        raise ConfigError(f"{places['interfaces']}: {len(seen)} addresses are too many; give at most {MOST_ADDRESSES}")
     if config.steering == "ip":
         _check_core_addresses(config, config.interfaces[0], places)
 
 
 def _check_core_addresses(config: TrafficConfig, primary: Interface, places: Places) -> None:
-    last = config.addresses(len(config.cores) - 1)[0]
+    if not config.ip_blocks[1]:
+        raise ConfigError(
+            f"{places['steering']}: by address, {len(config.cores)} cores need one each; give a longer range than {primary}"
+        )
+    last = config.addresses(len(config.cores) - 1)[-1]
     if not primary.is_host(last):
         raise ConfigError(
             f"{places['steering']}: by address, {len(config.cores)} cores need the addresses after {primary}, "
@@ -133,7 +155,11 @@ def _check_listen(config: TrafficConfig, places: Places) -> None:
                 f"{place}: port {port} is in no core's block under the mask {config.port_mask:04X}; "
                 f"listen from {config.blocks.block(len(config.cores) - 1).start} up, or let steering be auto"
             )
-        if config.role == "both" and any(port in config.client_ports(core) for core in range(len(config.cores))):
+        if (
+            config.role == "both"
+            and config.ports is None
+            and any(port in config.client_ports(core) for core in range(len(config.cores)))
+        ):
             raise ConfigError(f"{place}: port {port} is one that clients connect from; give a port below 1024, or role server")
 
 
@@ -169,15 +195,18 @@ def ports_listening(config: TrafficConfig, ip: int) -> list[int]:
 
 def _check_max_open(config: TrafficConfig, places: Places) -> None:
     most = capacity(config)
-    if config.max_open > most:
+    if config.is_client and config.max_open > most:
         raise ConfigError(
-            f"{places['max_open']}: {config.max_open} is more than the {most} client ports of a core; add addresses with --ip"
+            f"{places['max_open']}: {config.max_open} is more than the {most} client ports of a core; add addresses with --ip, "
+            "or ports with --client-ports"
         )
 
 
 def capacity(config: TrafficConfig) -> int:
-    """Connections a core can have open: its client ports on each of its addresses."""
-    return min(len(config.client_ports(i)) * len(config.addresses(i)) for i in range(len(config.cores)))
+    """Connections a core can have open: its client ports on each of its addresses; those of all cores are shared out by rss."""
+    cores = range(len(config.cores))
+    shared = len(cores) if config.ports is not None and config.steers_by == "rss" else 1
+    return min(len(config.client_ports(i)) * len(config.addresses(i)) // shared for i in cores)
 
 
 def _links(config: TrafficConfig) -> str:

@@ -55,7 +55,8 @@ def te_apps(
 def trafficengine(
     context: typer.Context, config: o.ConfigFile = None, devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None,
     role: o.RoleName = None, targets: o.Targets = None, interfaces: o.Ips = None, gateway: o.Gateway = None, mac: o.Mac = None,
-    listen: o.Listen = None, connections: o.ConnectionCount = None, cps: o.Cps = None, max_open: o.MaxOpen = None,
+    ports: o.ClientPorts = None, listen: o.Listen = None, connections: o.ConnectionCount = None, cps: o.Cps = None,
+    max_open: o.MaxOpen = None, hold_s: o.Hold = None,
     duration_s: o.Duration = None, payload: o.Payload = None, request: o.Request = None, expect: o.Expect = None,
     response: o.ResponseText = None, fin_by_client: o.FinByClient = None, fin_by_server: o.FinByServer = None,
     steering: o.Steering = None, port_mask: o.PortMask = None, kernel_side: o.KernelSideName = None, seed: o.Seed = None,
@@ -73,6 +74,7 @@ def trafficengine(
     te-apps trafficengine --device tap:te0 --ip 10.0.0.1/24 --target 10.0.0.2:80 \\
         --request 'GET / HTTP/1.0\\r\\n\\r\\n' --expect 'HTTP/1.1 200' --connections 20000 --cps 5000
     te-apps trafficengine --device af_packet:eth1 --ip 10.0.0.1/24 --role server --listen 80 --response http
+    te-apps trafficengine --ip 198.18.0.0/26 --max-open 1000000 --connections 1000000 --hold 10
     te-apps trafficengine old_loopback_run.toml --map 7:00.0=net_ring0 --json
     """
     from apps.load import load_traffic

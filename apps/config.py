@@ -6,6 +6,7 @@ their name, and None means "no limit" or "found out at run time" as each field s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,12 +126,14 @@ class TrafficConfig(RunConfig):
     role: str = "both"
     """ "both", "client" or "server"."""
     interfaces: tuple[Interface, ...] = (DEFAULT_INTERFACE,)
-    """Our addresses; the first is the primary one."""
+    """Our addresses; the very first is the primary one."""
     mac: int | None = None
     """Our MAC address; None: the device's."""
     gateway: int | None = None
     targets: tuple[Target, ...] = ()
     """Taken in turns by each core; empty: each core connects to its own server."""
+    ports: range | None = None
+    """The ports clients connect from, but for those we listen on; None: what the port mask leaves to each core."""
     listen: tuple[int, ...] = ()
     """Ports every core listens on; empty: the highest port of its block."""
     connections: int | None = 250_000
@@ -138,7 +141,13 @@ class TrafficConfig(RunConfig):
     cps_per_core: float | None = None
     """Connections a second each core opens; None: as fast as it can."""
     max_open: int = 512
-    """Connections of its own a core has open at a time."""
+    """Connections of its own a core has open at a time; a server alone has room for so many at least."""
+    hold_s: float = 0.0
+    """Established clients wait so long before their first message."""
+    syn_backlog: int | None = None
+    """Connections half open beyond which a core's server answers with SYN cookies; None: a quarter of its table."""
+    echo_rings: int = 16384
+    """Connections of each core that can at a time send back what is not of our own clients."""
     payload: int = 16
     """Bytes of a message."""
     request: bytes | None = None
@@ -174,15 +183,46 @@ class TrafficConfig(RunConfig):
         """Whether connections are accepted."""
         return self.role != "client"
 
-    def addresses(self, core_index: int) -> tuple[int, ...]:
-        """The local addresses of core *core_index*: all of them, but when steering by address its own, primary + index + 1."""
-        if self.steering == "ip":
-            return (self.interfaces[0].address + core_index + 1,)
-        return tuple(interface.address for interface in self.interfaces)
+    @property
+    def steers_by(self) -> str:
+        """How a packet finds its core: "port", "ip" or "rss"."""
+        if self.steering == "auto":
+            return "rss" if self.listen else "port"
+        return self.steering
 
-    def client_ports(self, core_index: int) -> range:
-        """The ports clients of core *core_index* connect from; with steering by address, from the mask up on each core."""
-        return self.blocks.client_ports(0 if self.steering == "ip" else core_index)
+    @property
+    def ip_blocks(self) -> tuple[int, int]:
+        """Steering by address: core 0's first address and how many each core has. Of a range, its even share; after a single
+        address the next ones, one each."""
+        primary = self.interfaces[0]
+        if primary.count == 1:
+            return primary.address + 1, 1
+        return primary.address, primary.count // len(self.cores)
+
+    def ranges(self, core_index: int) -> tuple[range, ...]:
+        """The local addresses of core *core_index*: all of them, but when steering by address its own."""
+        if self.steering == "ip":
+            first, size = self.ip_blocks
+            return (range(first + core_index * size, first + (core_index + 1) * size),)
+        return tuple(interface.addresses for interface in self.interfaces)
+
+    def addresses(self, core_index: int) -> tuple[int, ...]:
+        """`ranges` one by one."""
+        return tuple(address for addresses in self.ranges(core_index) for address in addresses)
+
+    def client_ports(self, core_index: int) -> Sequence[int]:
+        """The ports clients of core *core_index* connect from; with steering by address, the same ones on each core.
+
+        Of ports that were given, all but those we listen on, and with steering by port those in the core's block.
+        """
+        if self.ports is None:
+            return self.blocks.client_ports(0 if self.steering == "ip" else core_index)
+        taken = {port for index in range(len(self.cores)) for port in self.listen_ports(index)}
+        mine = self.ports
+        if len(self.cores) > 1 and self.steers_by == "port":
+            block = self.blocks.block(core_index)
+            mine = range(max(mine.start, block.start), min(mine.stop, block.stop))
+        return [port for port in mine if port not in taken] if taken else mine
 
     def listen_ports(self, core_index: int) -> tuple[int, ...]:
         """The ports core *core_index* accepts connections on."""
@@ -198,7 +238,7 @@ class TrafficConfig(RunConfig):
 
     def is_local(self, ip: int) -> bool:
         """Whether *ip* is an address of ours, on any core."""
-        return any(ip in self.addresses(index) for index in range(len(self.cores)))
+        return any(ip in addresses for index in range(len(self.cores)) for addresses in self.ranges(index))
 
     def next_hop(self, ip: int) -> int | None:
         """The address to ask ARP for to reach *ip*: itself on-link, else the gateway (None when there is none)."""

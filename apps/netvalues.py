@@ -58,17 +58,46 @@ def host_ip(value: Any, where: str) -> int:
     return ip
 
 
+tcp_port = integer(1, 65535, "a port")
+
+MOST_ADDRESSES = 4096
+"""In all: each has a queue of client ports, 2 bytes a port."""
+MOST_TARGETS = 4096
+
+
 def interface(value: Any, where: str) -> Interface:
-    """`ADDR/LEN`."""
-    address, slash, length = text(value, where).partition("/")
-    if ":" in address:
-        host_ip(address, where)
+    """`ADDR/LEN`, `FIRST-LAST/LEN`, or with a host part of zero all hosts of a network: `NET/LEN`."""
+    hosts, slash, length = text(value, where).partition("/")
+    head, dash, tail = hosts.partition("-")
+    if ":" in hosts:
+        host_ip(hosts, where)
     if not slash or not re.fullmatch(r"\d{1,2}", length) or not 1 <= int(length) <= 32:
         raise ConfigError(f"{where}: {shown(value)} needs a prefix length of 1 to 32; give ADDR/LEN like 10.0.0.1/24")
-    result = Interface(host_ip(address, where), int(length))
-    if not result.is_host(result.address):
-        raise ConfigError(f"{where}: {value} names the network or its broadcast, not a host; give a host's address")
+    first = host_ip(head, where)
+    result = Interface(first, int(length), host_ip(tail, where) - first + 1 if dash else 1)
+    whole = 1 << (32 - result.prefix)
+    if not dash and result.prefix < 31 and first % whole == 0:
+        result = Interface(first + 1, result.prefix, whole - 2)
+    if result.count < 1:
+        raise ConfigError(f"{where}: the range {hosts} runs backwards; give {tail}-{head}")
+    if result.count > MOST_ADDRESSES:
+        raise ConfigError(f"{where}: {value} are {result.count} addresses; give at most {MOST_ADDRESSES}: FIRST-LAST/LEN")
+    if not (result.is_host(first) or not dash) or not result.is_host(result.addresses[-1]):
+        raise ConfigError(
+            f"{where}: {value} names the network's broadcast address, or one that is not on its link; give hosts' addresses"
+        )
     return result
+
+
+def ports(value: Any, where: str) -> range:
+    """`FIRST-LAST`, ports that clients connect from."""
+    match = re.fullmatch(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", str(value))
+    if not match:
+        raise ConfigError(f"{where}: {shown(value)} is not a range of ports; give FIRST-LAST like 1024-65535")
+    first, last = tcp_port(int(match[1]), where), tcp_port(int(match[2]), where)
+    if last < first:
+        raise ConfigError(f"{where}: the range {first}-{last} runs backwards; give {last}-{first}")
+    return range(first, last + 1)
 
 
 def mac(value: Any, where: str) -> int:
@@ -82,24 +111,32 @@ def mac(value: Any, where: str) -> int:
     return result
 
 
-tcp_port = integer(1, 65535, "a port")
-
-
-def _target_from_text(value: str, where: str) -> Target:
+def _targets_from_text(value: str, where: str) -> list[Target]:
     head, at, station = value.partition("@")
-    ip, colon, port = head.rpartition(":")
+    hosts, colon, port = head.rpartition(":")
     if not colon or not re.fullmatch(r"\d{1,9}", port):
         raise ConfigError(f"{where}: {shown(value)} is not a target; give IP:PORT like 10.0.0.2:80, or IP:PORT@MAC")
-    return Target(head, host_ip(ip, where), tcp_port(int(port), where), mac(station, where) if at else None)
+    number, found = tcp_port(int(port), where), mac(station, where) if at else None
+    return [Target(f"{ip_text(ip)}:{number}", ip, number, found) for ip in _hosts(hosts, where)]
+
+
+def _hosts(value: Any, where: str) -> range:
+    """`IP` or `FIRST-LAST`."""
+    head, dash, tail = text(value, where).partition("-")
+    first = host_ip(head, where)
+    last = host_ip(tail, where) if dash else first
+    if not 0 <= last - first < MOST_ADDRESSES:
+        raise ConfigError(f"{where}: {value} is not a range of 1 to {MOST_ADDRESSES} addresses; give FIRST-LAST")
+    return range(first, last + 1)
 
 
 _TARGET_KEYS = ("id", "ip", "port", "mac")
 
 
-def target(value: Any, where: str) -> Target:
-    """`IP:PORT`, `IP:PORT@MAC` or a table of id, ip, port and mac."""
+def target(value: Any, where: str) -> list[Target]:
+    """`IP:PORT`, `IP:PORT@MAC` or a table of id, ip, port and mac; IP may be a range, FIRST-LAST."""
     if isinstance(value, str):
-        return _target_from_text(value, where)
+        return _targets_from_text(value, where)
     if not isinstance(value, dict):
         raise ConfigError(f'{where}: {shown(value)} is not a target; give {{ ip = "10.0.0.2", port = 80 }}')
     for key in value:
@@ -108,9 +145,12 @@ def target(value: Any, where: str) -> Target:
     for key in ("ip", "port"):
         if key not in value:
             raise ConfigError(f"{where}.{key}: missing; a target needs ip and port")
-    ip, port = host_ip(value["ip"], f"{where}.ip"), tcp_port(value["port"], f"{where}.port")
-    identity = text(value["id"], f"{where}.id") if "id" in value else f"{ip_text(ip)}:{port}"
-    return Target(identity, ip, port, mac(value["mac"], f"{where}.mac") if "mac" in value else None)
+    ips, port = _hosts(value["ip"], f"{where}.ip"), tcp_port(value["port"], f"{where}.port")
+    identity = text(value["id"], f"{where}.id") if "id" in value else ""
+    station = mac(value["mac"], f"{where}.mac") if "mac" in value else None
+    several = [f"{identity}-{ip_text(ip)}" if identity else f"{ip_text(ip)}:{port}" for ip in ips]
+    names = [identity] if identity and len(ips) == 1 else several
+    return [Target(name, ip, port, station) for name, ip in zip(names, ips, strict=True)]
 
 
 def targets(value: Any, where: str) -> tuple[Target, ...]:
@@ -120,13 +160,19 @@ def targets(value: Any, where: str) -> tuple[Target, ...]:
     if not value:
         raise ConfigError(f'{where}: empty; give at least one target, or none and role = "server"')
     places = [where if where.startswith("-") else f"{where}[{index}]" for index in range(len(value))]
-    result = tuple(target(item, place) for item, place in zip(value, places, strict=True))
-    for index, (item, place) in enumerate(zip(result, places, strict=True)):
-        if any((item.ip, item.port, item.mac) == (other.ip, other.port, other.mac) for other in result[:index]):
+    result = [(item, place) for given, place in zip(value, places, strict=True) for item in target(given, place)]
+    if len(result) > MOST_TARGETS:
+        raise ConfigError(f"{where}: {len(result)} targets are too many; give at most {MOST_TARGETS}")
+    seen: set[Any] = set()
+    ids: set[str] = set()
+    for item, place in result:
+        if (item.ip, item.port, item.mac) in seen:
             raise ConfigError(f"{place}: {ip_text(item.ip)}:{item.port} is given twice; name each target once")
-        if any(item.id == other.id for other in result[:index]):
+        if item.id in ids:
             raise ConfigError(f"{place}.id: {shown(item.id)} is given twice; ids must differ")
-    return result
+        seen.add((item.ip, item.port, item.mac))
+        ids.add(item.id)
+    return tuple(item for item, _ in result)
 
 
 def port_mask(value: Any, where: str) -> int:
@@ -147,6 +193,13 @@ def interface_name(value: Any, where: str) -> str:
     return value
 
 
+def _single(value: Any, where: str) -> Interface:
+    result = interface(value, where)
+    if result.count > 1:
+        raise ConfigError(f"{where}: {value} are several addresses; the kernel's interface takes one, ADDR/LEN")
+    return result
+
+
 _KERNEL_SIDE_KEYS = ("name", "address", "namespace")
 
 
@@ -164,6 +217,6 @@ def kernel_side(value: Any, where: str) -> KernelSide:
             )
     return KernelSide(
         interface_name(value["name"], where),
-        interface(value["address"], where) if "address" in value else None,
+        _single(value["address"], where) if "address" in value else None,
         name(value["namespace"], where) if "namespace" in value else None,
     )

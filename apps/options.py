@@ -47,7 +47,10 @@ RoleName = Annotated[
     str | None, _option("--role", "both, client or server. Default: client when all targets are others.", "ROLE")
 ]
 Targets = Annotated[list[str] | None, _option("--target", "A server to connect to. Repeatable, taken in turns.", "IP:PORT[@MAC]")]
-Ips = Annotated[list[str] | None, _option("--ip", "Our address on the device's link. Repeatable.", "ADDR/LEN")]
+Ips = Annotated[
+    list[str] | None,
+    _option("--ip", "Our address on the device's link, or a range: FIRST-LAST/LEN, NET/LEN. Repeatable.", "ADDR/LEN"),
+]
 Gateway = Annotated[str | None, _option("--gateway", "The router to targets that are not on the link.", "IP")]
 Mac = Annotated[str | None, _option("--mac", "Our MAC address. Default: the device's.", "MAC")]
 Control = Annotated[str | None, _option("--control", "The unix socket that requests are sent to.", "PATH")]
@@ -62,6 +65,8 @@ MaxOpen = Annotated[
     int | None,
     _option("--max-open", "Connections a core has open at a time. Default: 512; with --cps all it can.", "N"),
 ]
+Hold = Annotated[float | None, _option("--hold", "Seconds that established connections wait before they speak.", "S")]
+ClientPorts = Annotated[str | None, _option("--client-ports", "Ports that clients connect from.", "FIRST-LAST")]
 Duration = Annotated[float | None, _option("--duration", "Stop after so many seconds.", "S")]
 Payload = Annotated[int | None, _option("--payload", "Bytes of a message. Default: 16.", "BYTES")]
 Request = Annotated[str | None, _option("--request", r"What a client sends, with \r\n escapes, or @FILE.", "TEXT")]

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from apps.result import PERCENTILES, Result, Share, latency
 
 _CORES_SHOWN = 16
+_MIB = 1 << 20
 
 
 def number(value: float) -> str:
@@ -39,6 +40,7 @@ def _summary(total: Share) -> str:
     done = total.connections
     return (
         f"{number(done.completed)} of {number(done.attempted)} connections completed, {number(done.failed)} failed\n"
+        f"at most {number(done.max_open)} were open at once, and {number(done.max_established)} seen established\n"
         f"{number(total.cps)} connections/s, {number(total.pps)} packets/s"
     )
 
@@ -80,6 +82,16 @@ def _latency(total: Share) -> str:
     return table(["latency in us", *(name.replace("_", ".") for name in PERCENTILES)], rows) if rows else ""
 
 
+def _memory(total: Share) -> str:
+    memory = total.memory
+    if not memory.connections:
+        return ""
+    rows = [[name, f"{size / memory.connections:,.1f}", f"{size / _MIB:,.1f}"] for name, size in memory.tables.items()]
+    rows.append([f"for each of {number(memory.connections)}", f"{memory.per_connection:,.1f}", f"{memory.bytes / _MIB:,.1f}"])
+    rows.append(["other", "", f"{memory.other / _MIB:,.1f}"])
+    return table(["memory", "bytes a connection", "MiB"], rows)
+
+
 def _remarks(result: Result, total: Share) -> str:
     lines = []
     if total.shortfall:
@@ -105,6 +117,7 @@ def result_text(result: Result) -> str:
         _packets_by("impaired", total.impaired),
         _packets_by("drops", total.drops),
         _ports(result.ports),
+        _memory(total),
         _remarks(result, total),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -61,16 +61,19 @@ class Connections:
     """Reset, or given up."""
     max_open: int = 0
     """The most that were open at once on one core."""
+    max_established: int = 0
+    """The most that were seen in ESTABLISHED at once on one core."""
 
     def to_json(self) -> dict[str, int]:
         return plain(vars(self))
 
     @classmethod
     def total(cls, parts: Iterable[Connections]) -> Connections:
-        """All cores' connections: added up, but for `max_open`, the largest."""
+        """All cores' connections: added up, but for `max_open` and `max_established`, the largest."""
         parts = list(parts)
         added = cls(**add_up(part.to_json() for part in parts))
         added.max_open = max((part.max_open for part in parts), default=0)
+        added.max_established = max((part.max_established for part in parts), default=0)
         return added
 
 
@@ -90,6 +93,42 @@ class Role:
             add_up([cls().counters, *(part.counters for part in parts)]),
             add_up([cls().causes, *(part.causes for part in parts)]),
         )
+
+
+@dataclass
+class Memory:
+    """What the tables of TCP take: address space that is theirs. Pages are only used when they are first written."""
+
+    connections: int = 0
+    """Connections there is room for."""
+    tables: dict[str, int] = field(default_factory=dict)
+    """Bytes of the tables with an entry for each connection."""
+    other: int = 0
+    """Bytes of everything else: counters, ports, echo rings."""
+
+    @property
+    def per_connection(self) -> float:
+        """Bytes for each connection there is room for."""
+        return self.bytes / self.connections if self.connections else 0.0
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of `tables`."""
+        return sum(self.tables.values())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "connections": int(self.connections),
+            "per_connection": round(self.per_connection, 1),
+            "total": int(self.bytes + self.other),
+            "tables": {**plain(self.tables), "other": int(self.other)},
+        }
+
+    @classmethod
+    def total(cls, parts: Iterable[Memory]) -> Memory:
+        """All cores' memory."""
+        parts = list(parts)
+        return cls(sum(p.connections for p in parts), add_up(p.tables for p in parts), sum(p.other for p in parts))
 
 
 @dataclass
@@ -132,6 +171,9 @@ class Share:
     """Connections whose TIME_WAIT was ended early, to make room for younger ones or because their port was used again."""
     shortfall: int = 0
     """Connections the schedule asked for and the core did not start in time."""
+    syn_cookies: dict[str, int] = field(default_factory=lambda: {"sent": 0, "accepted": 0})
+    """SYNs answered by a cookie, and connections made of one that came back."""
+    memory: Memory = field(default_factory=lambda: Memory())
 
     @property
     def connections(self) -> Connections:
@@ -167,6 +209,8 @@ class Share:
             "misdirected": int(self.misdirected),
             "time_wait_evicted": int(self.time_wait_evicted),
             "shortfall": int(self.shortfall),
+            "syn_cookies": plain(self.syn_cookies),
+            "memory": self.memory.to_json(),
             "intervals": [interval.to_json() for interval in self.intervals],
         }
 
@@ -236,6 +280,8 @@ class Result:
             misdirected=sum(core.misdirected for core in cores),
             time_wait_evicted=sum(core.time_wait_evicted for core in cores),
             shortfall=sum(core.shortfall for core in cores),
+            syn_cookies=add_up(core.syn_cookies for core in cores),
+            memory=Memory.total(core.memory for core in cores),
         )
 
     @property

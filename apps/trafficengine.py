@@ -15,7 +15,19 @@ from apps.engine import Signals, Watch, compile_cores, core_results, port_option
 from apps.impaired import held
 from apps.records import RecordWriter, open_records
 from apps.report import Progress
-from apps.result import CAUSES, COUNTERS, DONE, Connections, CoreResult, Interval, Result, Role, merge_intervals
+from apps.result import (
+    CAUSES,
+    COUNTERS,
+    DONE,
+    Connections,
+    CoreResult,
+    Interval,
+    Memory,
+    Result,
+    Role,
+    add_up,
+    merge_intervals,
+)  # fmt: skip
 from apps.trafficpipeline import Site, open_tap, traffic_pipeline
 from dpdk_io import TeError, open_ports
 from dpdk_io.clock import cycles, hertz
@@ -161,6 +173,8 @@ class _Traffic:
         return any(engine.open for engine in self.engines) or any(map(held, run.cores))
 
     def _collect(self) -> None:
+        for engine in self.engines:
+            engine.look()
         if self._writer is not None:
             for engine in self.engines:
                 chunk = engine.take_records()
@@ -215,15 +229,21 @@ def _misdirected(core: Core) -> int:
 def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for: float) -> None:
     """Add what *engine* counted in *elapsed* seconds; its clients opened connections for *asked_for* of them at most."""
     client, server = engine.counters("client"), engine.counters("server")
-    _add_role(share.client, client)
-    _add_role(share.server, server)
+    _add_role(share.client, client, engine.max_established["client"])
+    _add_role(share.server, server, engine.max_established["server"])
     share.expected += client["expected"]
     share.unexpected += client["unexpected"]
     share.connect += engine.connect_histogram
     share.lifetime += engine.lifetime_histogram
     share.shortfall += engine.shortfall(min(elapsed, asked_for))
     share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
-    share.drops["records_lost"] = share.drops.get("records_lost", 0) + client["records_lost"] + server["records_lost"]
+    for reason in ("records_lost", "no_echo_ring"):
+        share.drops[reason] = share.drops.get(reason, 0) + client[reason] + server[reason]
+    cookies = {"sent": server["syn_cookies_sent"], "accepted": server["syn_cookies_accepted"]}
+    share.syn_cookies = add_up([share.syn_cookies, cookies])
+    tables = engine.for_each_connection
+    memory = Memory(engine.settings.connections, tables, sum(engine.sizes.values()) - sum(tables.values()))
+    share.memory = Memory.total([share.memory, memory])
 
 
 def _intervals(engine: TcpEngine, elapsed: float) -> list[Interval]:
@@ -237,9 +257,12 @@ def _intervals(engine: TcpEngine, elapsed: float) -> list[Interval]:
     return found
 
 
-def _add_role(role: Role, counters: dict[str, int]) -> None:
+def _add_role(role: Role, counters: dict[str, int], max_established: int) -> None:
     made = Role(
-        Connections(**{name: counters[name] for name in ("attempted", "established", "completed", "failed", "max_open")}),
+        Connections(
+            **{name: counters[name] for name in ("attempted", "established", "completed", "failed", "max_open")},
+            max_established=max_established,
+        ),
         {name: counters[name] for name in COUNTERS},
         {name: counters[name] for name in CAUSES},
     )

@@ -11,6 +11,7 @@ from apps.addresses import ip_text
 from apps.config import TrafficConfig
 from apps.impaired import behind
 from apps.isn_secret import isn_secret
+from apps.memory import check_memory
 from dpdk_io import Port, toeplitz
 from dpdk_io.errors import DeviceError
 from dpdk_io.kernel_side import Tap
@@ -21,6 +22,7 @@ from operators.icmp_echo import icmp_echo
 from operators.neighbours import Neighbours, arp_ask, arp_learn
 from operators.own_mac import own_mac
 from operators.parse import ARP, FRAGMENT, ICMP, SEGMENTED, TCP, parse
+from operators.sizes import runs
 from operators.steer import steer
 from operators.steering import Steering
 from operators.tcp_client import tcp_client
@@ -47,6 +49,7 @@ class Site:
         self.steering = self._make_steering()
         self._own_mac = np.array([int.from_bytes(self.mac, "little")], np.int64)
         self.neighbours = Neighbours(self._next_hops())
+        check_memory(config, self._capacity())
         self.engines = [TcpEngine(self._settings(k)) for k in range(len(config.cores))]
 
     def _make_steering(self) -> Steering | None:
@@ -54,11 +57,10 @@ class Site:
         config = self.config
         if len(config.cores) == 1:
             return None
-        rule = config.steering
-        if rule == "auto":
-            rule = "rss" if config.listen else "port"
-        first_ip = config.interfaces[0].address + 1
-        steering = Steering(rule, len(config.cores), block=config.blocks.size, first_ip=first_ip)
+        rule = config.steers_by
+        first_ip, ips = config.ip_blocks
+        block = ips if rule == "ip" else config.blocks.size
+        steering = Steering(rule, len(config.cores), block=block, first_ip=first_ip)
         _steer_in_device(config, self.port, rule)
         return steering
 
@@ -88,8 +90,7 @@ class Site:
         config = self.config
         ours = config.is_client and all(config.is_local(t.ip) for k in range(len(config.cores)) for t in config.targets_of(k))
         least = 0 if ours or not config.is_server else _SERVER_TABLE
-        needed = max(least, config.max_open * (2 if config.is_server else 1) + 2 * _TIME_WAITS)
-        return 1 << (needed - 1).bit_length()
+        return max(least, config.max_open * (int(config.is_client) + int(config.is_server)) + 2 * _TIME_WAITS)
 
     def _settings(self, k: int) -> Settings:
         config = self.config
@@ -103,6 +104,9 @@ class Site:
             wanted=config.connections,
             cps=config.cps_per_core,
             max_open=config.max_open,
+            hold_ms=round(config.hold_s * 1000),
+            syn_backlog=config.syn_backlog,
+            echo_rings=config.echo_rings,
             payload=config.payload,
             request=config.request,
             expect=config.expect,
@@ -152,7 +156,10 @@ def _rule(config: TrafficConfig, rule: str, k: int) -> Any:
     from dpdk_io import flow
 
     if rule == "ip":
-        return flow.Rule(k, ip=config.addresses(k)[0], ip_mask=0xFFFFFFFF)
+        first, size = config.addresses(k)[0], config.ip_blocks[1]
+        if size & (size - 1) or first % size:
+            raise DeviceError(f"the {size} addresses from {ip_text(first)} on have no mask of their own")
+        return flow.Rule(k, ip=first, ip_mask=-size & 0xFFFFFFFF)
     return flow.Rule(k, port=config.blocks.block(k).start, port_mask=config.port_mask)
 
 
@@ -179,7 +186,7 @@ def _steps(site: Site) -> list[Any]:
     config = site.config
     asks = bool(site.neighbours.unknown())
     several = site.steering is not None
-    ours = sorted({ip for k in range(len(config.cores)) for ip in config.addresses(k)})
+    ours = runs(sorted({ip for k in range(len(config.cores)) for ip in config.addresses(k)}))
     mac = int.from_bytes(site.mac, "big")
     rest: list[Any] = [to_kernel] if site.tap is not None else [drop.named("not_for_us")]
     return [
@@ -193,8 +200,8 @@ def _steps(site: Site) -> list[Any]:
             "kind",
             {
                 TCP: [steer] if several else [],
-                ARP: [*([arp_learn] if asks else []), *(arp_responder(ip=ip, mac=mac) for ip in ours), *rest],
-                ICMP: [tcp_icmp, *(icmp_echo(ip=ip, mask=0xFFFFFFFF) for ip in ours), *rest],
+                ARP: [*([arp_learn] if asks else []), *(arp_responder(ip=ip, count=n, mac=mac) for ip, n in ours), *rest],
+                ICMP: [tcp_icmp, *(icmp_echo(ip=ip, mask=0xFFFFFFFF, count=n) for ip, n in ours), *rest],
                 FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },

@@ -1,7 +1,7 @@
 """arp_responder: answer for the IPv4 addresses that are ours (RFC 826). It learns nothing and never asks.
 
-Answered are requests for an address that agrees with *ip* in the bits of *mask*. All other packets go on; so do announcements
-(a request for the sender's own address, RFC 5227), which want no answer.
+Answered are requests for *count* addresses from *ip* on, all of them seen under *mask*. All other packets go on; so do
+announcements (a request for the sender's own address, RFC 5227), which want no answer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pipeline import NEXT, TX, operator
 
 @operator(
     state=[("answered", "u8")],
-    params={"ip": ("u4", 0), "mask": ("u4", 0xFFFFFFFF), "mac": ("u8", 0)},
+    params={"ip": ("u4", 0), "mask": ("u4", 0xFFFFFFFF), "count": ("u4", 1), "mac": ("u8", 0)},
     reads=("kind", "l3"),
 )
 def arp_responder(pkt, meta, state):
-    """Answer ARP requests for the addresses that agree with *ip* under *mask* with *mac*; other packets go on."""
+    """Answer ARP requests for *count* addresses from *ip* on, compared under *mask*, with *mac*; other packets go on."""
     if meta.kind != ARP:
         return NEXT
     arp = pkt + i64(meta.l3)
@@ -30,7 +30,8 @@ def arp_responder(pkt, meta, state):
     ):
         return NEXT
     asked, mac, sender = be32(arp + wire.ARP_TPA), i64(state.mac), get_mac(arp + wire.ARP_SHA)
-    if be16(arp + wire.ARP_OPER) != wire.ARP_REQUEST or (asked ^ i64(state.ip)) & i64(state.mask) != 0:
+    place = (asked & i64(state.mask)) - (i64(state.ip) & i64(state.mask))
+    if be16(arp + wire.ARP_OPER) != wire.ARP_REQUEST or not 0 <= place < i64(state.count):
         return NEXT
     if asked == be32(arp + wire.ARP_SPA) or sender & wire.ETH_GROUP_BIT != 0 or sender == mac:
         return NEXT

@@ -6,10 +6,15 @@ from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import data
 from dpdk_io.memory import i64, load64, record_at, store64
 from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
+from operators.echo import give_ring
 from operators.engine import (
     APP_ACTIVE,
+    APP_HALF_OPEN,
+    APP_HELD,
     APP_PORT_RETURNED,
+    APP_RING,
     CAUSE_ACTIVE_CLOSE,
+    CAUSE_ACTIVE_RST,
     CAUSE_PASSIVE_CLOSE,
     CAUSE_PASSIVE_RST,
     CAUSE_TIMEOUT,
@@ -25,7 +30,7 @@ from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
 from tcp.board import give_board
 from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
-from tcp.events import EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
+from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
 from tcp.expected import REFUSED, next_expected
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
@@ -102,7 +107,7 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
 def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
     """Make of *mbuf* a segment that is sent for the first time."""
     if length:
-        write_payload(eng, conn, app, slot, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
+        write_payload(eng, conn, app, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
     ack, wnd, mac, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(eng.mac), i64(app.peer_mac)
     mss = scale = i64(0)
     if flags & SYN:
@@ -128,7 +133,7 @@ def _write_unusual(eng, conn, app, slot, mbuf):
     length = i64(seg.payload_len)
     if length:
         offset = distance(i64(seg.seq), i64(conn.iss)) - 1
-        write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg), offset, length)
+        write_payload(eng, conn, app, data(mbuf) + header_length(seg), offset, length)
     _headers(eng, mbuf, seg, conn, app)
     if i64(seg.rexmit):
         count_repeated(counters, app, seg)
@@ -158,6 +163,8 @@ def settle(eng, out, conn, app, slot, events, now):
     if i64(conn.state) == CLOSED:
         release(eng, conn, app, slot)
     else:
+        if i64(app.app_bits) & APP_HELD:
+            conn.deadline = i64(app.held_until)
         arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
 
 
@@ -178,6 +185,8 @@ def _finish(eng, conn, app, slot, events, now):
         cause, failed = i64(CAUSE_TIMEOUT), True
     elif events & EV_RESET:
         cause, failed = i64(CAUSE_PASSIVE_RST), True
+    elif events & EV_ABORTED:
+        cause, failed = i64(CAUSE_ACTIVE_RST), True
     else:
         cause, failed = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE), False
     count_finished(eng, role_counters(eng, conn), conn, app, slot, cause, failed, now)
@@ -201,11 +210,22 @@ def release(eng, conn, app, slot):
     conn.state = CLOSED
     remove(record_at(i64(eng.index), INDEX), i64(app.hash), slot)
     cancel(record_at(i64(eng.wheel), WHEEL), slot)
-    if i64(conn.bits) & CLIENT and not i64(app.app_bits) & APP_PORT_RETURNED:
-        _return_port(eng, conn, app)
+    if i64(conn.bits) & CLIENT:
+        if not i64(app.app_bits) & APP_PORT_RETURNED:
+            _return_port(eng, conn, app)
+    elif i64(app.app_bits) & (APP_RING | APP_HALF_OPEN):
+        _release_server(eng, app)
     if i64(conn.bits) & COLD_READY:
         give_board(conn, cold_at(eng, slot), record_at(limits_of(eng, conn), LIMITS))
     give_slot(record_at(i64(eng.slots), SLOTS), slot)
+
+
+@rare
+def _release_server(eng, app):
+    if i64(app.app_bits) & APP_HALF_OPEN:
+        eng.half_open = i64(eng.half_open) - 1
+    if i64(app.app_bits) & APP_RING:
+        give_ring(eng, app)
 
 
 @kernel
@@ -220,6 +240,8 @@ def _enter_time_wait(eng, slot, app):
     conn = conn_at(eng, slot)
     if i64(conn.bits) & CLIENT:
         _return_port(eng, conn, app)
+    elif i64(app.app_bits) & APP_RING:
+        give_ring(eng, app)
     if i64(eng.tw_limit) == 0:
         conn.state = CLOSED
         return

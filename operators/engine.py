@@ -17,20 +17,20 @@ ROLE_COUNTERS = (
     "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived",
     "attempted", "established", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
-    "expected", "unexpected", "time_wait_evicted", "records_lost",
+    "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
 )  # fmt: skip
 """One int64 each, per role: packets by meaning, connections by how far they came, release causes, responses by content."""
 
 (
     SENT_FIN, SENT_FIN_PSSV, SENT_RST, RECV_SYN, UNEXPECTED, URGENT, BYTES_SENT, BYTES_RECEIVED,
     ATTEMPTED, COMPLETED, FAILED, OPEN, MAX_OPEN,
-    CAUSE_UNKNOWN, CAUSE_TIMEOUT, CAUSE_PASSIVE_CLOSE, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_RST,
-    EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST,
+    CAUSE_UNKNOWN, CAUSE_TIMEOUT, CAUSE_PASSIVE_CLOSE, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_RST, CAUSE_ACTIVE_RST,
+    EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST, NO_ECHO_RING, SYN_COOKIES_SENT, SYN_COOKIES_ACCEPTED,
 ) = map(ROLE_COUNTERS.index, (
     "SentFin", "SentFinPssv", "SentRst", "RecvSyn", "Unexpected", "Urgent", "BytesSent", "BytesReceived",
     "attempted", "completed", "failed", "open", "max_open",
-    "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst",
-    "expected", "unexpected", "time_wait_evicted", "records_lost",
+    "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
+    "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
 ))  # fmt: skip
 """Those that kernels count one by one; `tally` has the others."""
 
@@ -54,26 +54,48 @@ APP_ECHOES = 1 << 10
 """The server sends back what it gets."""
 APP_DECIDED = 1 << 9
 """The server has looked at the first bytes and knows what to answer with."""
+APP_RING = 1 << 11
+"""What the server sends back lies in the echo ring numbered `ring`."""
+APP_HELD = 1 << 12
+"""An established client that does not speak before `held_until`."""
+APP_HALF_OPEN = 1 << 13
+"""Counted in the engine's `half_open`."""
+
+_APP = [
+    ("due", "i8"),  # cycles
+    ("hash", "i8"),  # of the 4-tuple
+    ("peer_mac", "i8"),  # its six bytes as they lie in memory
+    ("uid", "u4"),
+    ("sent_messages", "u4"),
+    ("received_messages", "u4"),
+    ("pending", "u4"),  # bytes of the message that is arriving
+    ("reply", "u4"),  # bytes of a response
+    ("matched", "u2"),  # bytes of the expected response seen
+    ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
+    ("app_bits", "u4"),
+    ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
+    ("n_states", "u1"),  # of its HISTORY
+    ("local_index", "u2"),
+    ("sent_payloads", "u4"),
+    ("received_payloads", "u4"),
+]
+_SHARED = {"name": ("i8", "due"), "ring": ("u4", "sent_messages"), "held_until": ("u4", "reply")}
+"""Fields that share the place of one which only the other role uses: `name`, bytes 8 to 15 of an own message that a server sends
+back, and `ring`, its echo ring; `held_until`, ms, of a client."""
+
+
+def _place(name: str) -> int:
+    """Where a field of _APP stands."""
+    return np.dtype(_APP[: [field for field, _ in _APP].index(name)]).itemsize
+
 
 APP = np.dtype(
-    [
-        ("due", "i8"),  # cycles
-        ("hash", "i8"),  # of the 4-tuple
-        ("peer_mac", "i8"),  # its six bytes as they lie in memory
-        ("uid", "u4"),
-        ("sent_messages", "u4"),
-        ("received_messages", "u4"),
-        ("pending", "u4"),  # bytes of the message that is arriving
-        ("reply", "u4"),  # bytes of a response
-        ("matched", "u2"),  # bytes of the expected response seen
-        ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
-        ("app_bits", "u4"),
-        ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
-        ("n_states", "u1"),  # of its HISTORY
-        ("local_index", "u2"),
-        ("sent_payloads", "u4"),
-        ("received_payloads", "u4"),
-    ]
+    {
+        "names": [*(name for name, _ in _APP), *_SHARED],
+        "formats": [*(kind for _, kind in _APP), *(kind for kind, _ in _SHARED.values())],
+        "offsets": [*(_place(name) for name, _ in _APP), *(_place(place) for _, place in _SHARED.values())],
+        "itemsize": 64,
+    }
 )
 """The application's side of a connection."""
 
@@ -122,10 +144,11 @@ ENGINE = np.dtype(
             "is_client", "wanted", "max_open", "started", "paused",
             "isn_key0", "isn_key1", "isn_clock",
             "request", "own_payload", "expect", "expect_len", "response_kind", "response",
-            "response_len", "response_head_len", "echo", "echo_mask", "echo_stride",
+            "response_len", "response_head_len", "echo", "echo_mask", "echo_stride", "echo_rings", "hold_ms",
             "fin_by_client", "fin_by_server", "message_len",
             "tw_ring", "tw_mask", "tw_head", "tw_tail", "tw_limit",
             "records", "record_mask", "record_head", "record_tail", "closing",
+            "half_open", "syn_backlog", "cookies_until", "local_ranges", "n_local_ranges", "first_range",
         )
     ]
     + [("us_per_cycle", "f8"), ("per_cycle", "f8")]
@@ -173,6 +196,25 @@ assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 19
 
 
 @kernel
+def new_app(app, hashed, peer_mac, due):
+    """The application side of a fresh connection."""
+    app.due = due
+    app.hash = hashed
+    app.peer_mac = peer_mac
+    app.uid = 0
+    app.sent_messages = 0
+    app.received_messages = 0
+    app.pending = 0
+    app.reply = 0
+    app.matched = 0
+    app.app_bits = 0
+    app.terminator = 0
+    app.n_states = 0
+    app.sent_payloads = 0
+    app.received_payloads = 0
+
+
+@kernel
 def bump(counters, k, n):
     """Add *n* to counter *k* of a role."""
     store64(counters + k * 8, load64(counters + k * 8) + n)
@@ -187,7 +229,17 @@ def peek(counters, k):
 @inlined
 def is_local(eng, ip):
     """Is *ip* an address of this core's?"""
-    return ip == i64(eng.first_local) or _holds(i64(eng.local), i64(eng.n_local), ip)
+    first = ip - i64(eng.first_local)
+    return 0 <= first < i64(eng.first_range) or _in_ranges(i64(eng.local_ranges), i64(eng.n_local_ranges), ip)
+
+
+@kernel
+def _in_ranges(words, n, ip):
+    """Is *ip* in one of the *n* ranges, each its first address and how many there are?"""
+    for i in range(n):
+        if 0 <= ip - load64(words + i * 16) < load64(words + i * 16 + 8):
+            return True
+    return False
 
 
 @kernel

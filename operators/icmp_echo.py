@@ -1,8 +1,8 @@
 """icmp_echo: answer pings (RFC 792, RFC 1122 3.2.2.6).
 
-Answered are echo requests to an address that agrees with *ip* in the bits of *mask*: by default, to any. Requests sent to a group
-or broadcast address are not answered, and fragments are not reassembled: they go on, as all other packets do. The answer's
-checksum is the request's plus what the type is less; unlike RFC 1624's way this is right for a message of zeros too.
+Answered are echo requests to *count* addresses from *ip* on, all of them seen under *mask*: by default, to any. Requests sent to
+a group or broadcast address are not answered, and fragments are not reassembled: they go on, as all other packets do. The
+answer's checksum is the request's plus what the type is less; unlike RFC 1624's way this is right for a message of zeros too.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ _FIRST_GROUP = 0xE0000000
 
 @operator(
     state=[("answered", "u8")],
-    params={"ip": ("u4", 0), "mask": ("u4", 0)},
+    params={"ip": ("u4", 0), "mask": ("u4", 0), "count": ("u4", 1)},
     reads=("kind", "l3", "l4", "src", "dst", "payload_len"),
     drops=("bad_checksum",),
 )
 def icmp_echo(pkt, meta, state):
-    """Answer ICMP echo requests to the addresses that agree with *ip* under *mask*; other packets go on."""
-    if meta.kind != ICMP or (i64(meta.dst) ^ i64(state.ip)) & i64(state.mask) != 0:
+    """Answer ICMP echo requests to *count* addresses from *ip* on, compared under *mask*; other packets go on."""
+    place = (i64(meta.dst) & i64(state.mask)) - (i64(state.ip) & i64(state.mask))
+    if meta.kind != ICMP or not 0 <= place < i64(state.count):
         return NEXT
     ip, icmp = pkt + i64(meta.l3), pkt + i64(meta.l4)
     if be16(icmp + wire.ICMP_TYPE) != wire.ICMP_ECHO_REQUEST << 8:

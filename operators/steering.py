@@ -22,7 +22,8 @@ STEERING = np.dtype(
         ("hash_table", "i8"), ("to", "i8", (MOST_CORES,)), ("come", "i8", (MOST_CORES,)),
     ]
 )  # fmt: skip
-"""index: this core's; block, blocks: size and number of port blocks; first_ip: core 0's address; to, come: ring addresses."""
+"""index: this core's; block, blocks: size and number of port blocks, or size of an address block; first_ip: core 0's first
+address; to, come: ring addresses."""
 
 
 class Steering:
@@ -56,7 +57,7 @@ def owner(steering, src, dst, sport, dport):
     if rule == BY_PORT:
         core = i64(steering.blocks) - 1 - dport // i64(steering.block)
     elif rule == BY_ADDRESS:
-        core = dst - i64(steering.first_ip)
+        core = (dst - i64(steering.first_ip)) // i64(steering.block)
     else:
         core = toeplitz.flow_hash(i64(steering.hash_table), src, dst, sport, dport) % i64(steering.cores)
     return core if 0 <= core < i64(steering.cores) else i64(-1)

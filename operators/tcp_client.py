@@ -15,12 +15,12 @@ from operators.engine import (
     app_at,
     bump,
     conn_at,
+    new_app,
     peek,
 )  # fmt: skip
 from operators.steering import STEERING, owner
-from operators.tcp_state import new_app
 from pipeline import BURST, room, tick
-from pipeline.outbox import CORE
+from pipeline.outbox import CORE, behind
 from tcp.connection import TIME_WAIT
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
 from tcp.isn import initial
@@ -49,6 +49,8 @@ def tcp_client(now, out, state, tcp):
 @kernel
 def _allowed(eng, out, now):
     """How many connections to open in this turn."""
+    if behind(out):
+        return i64(0)
     counters = i64(eng.client)
     allowed = min(i64(eng.max_open) - peek(counters, OPEN), room(out), BURST)
     if i64(eng.wanted) >= 0:

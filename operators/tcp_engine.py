@@ -22,6 +22,8 @@ from operators.engine import (
     ROLE_WORDS,
     TARGET,
 )  # fmt: skip
+from operators.message import NAME_LEN
+from operators.sizes import PER_CONNECTION, runs
 from operators.tally import named
 from pipeline.histogram import BUCKETS
 from tcp.board import new_boards
@@ -34,7 +36,6 @@ from tcp.slots import new_slots
 from tcp.wheel import new_wheel
 
 _INTERVALS = 1 << 17
-_NAME_LEN = 16
 _ECHO_SIZES = (2048, 32768)
 
 _NEVER = (1 << 63) - 1
@@ -77,6 +78,12 @@ class Settings:
     limits: dict[str, int] = field(default_factory=dict)
     connections: int = 1 << 16
     """Connections the tables hold, TIME_WAIT included."""
+    echo_rings: int = 16384
+    """Connections at a time that can send back what is not of our own clients."""
+    syn_backlog: int | None = None
+    """Connections half open, beyond which SYNs are answered with cookies; None: a quarter of the table."""
+    hold_ms: int = 0
+    """Established clients wait so long before they speak."""
     time_waits: int = 4096
     """Connections kept in TIME_WAIT; beyond that the oldest are ended early, counted."""
     records: int = 0
@@ -97,6 +104,10 @@ class TcpEngine:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._kept: list[Any] = []
+        self.max_established = {"client": 0, "server": 0}
+        """The most connections that `look` has found established."""
+        self.sizes: dict[str, int] = {}
+        """Bytes of each table, and of everything there is for each connection."""
         self._engine = aligned(1, ENGINE)
         self.record = self._engine[0]
         self.address: int = self._engine.ctypes.data
@@ -116,6 +127,7 @@ class TcpEngine:
         array = aligned(max(count, 1), dtype)
         self.record[name] = array.ctypes.data
         self._kept.append(array)
+        self.sizes[name] = array.nbytes
         return np.asarray(array)
 
     def _bytes(self, name: str, content: bytes) -> None:
@@ -124,11 +136,12 @@ class TcpEngine:
     def _block(self, name: str, block: Any) -> None:
         self.record[name] = block.address
         self._kept.append(block)
+        self.sizes[name] = sum(array.nbytes for array in block.arrays)
 
     def _tables(self) -> None:
         settings, capacity = self.settings, self.settings.connections
         rng = np.random.default_rng([settings.seed, settings.core])
-        self._array("conns", capacity, CONN)
+        self.conns = self._array("conns", capacity, CONN)
         self._array("colds", capacity, COLD)
         self._array("apps", capacity, APP)
         self._array("histories", capacity if settings.records else 1, HISTORY)
@@ -161,7 +174,10 @@ class TcpEngine:
         self.record.mac = int.from_bytes(settings.mac, "little")
         self.record.core = settings.core
         self._list("local", settings.local_ips)
-        self.record.first_local = settings.local_ips[0]
+        (first, count), *others = runs(settings.local_ips)
+        self.record.first_local, self.record.first_range = first, count
+        self._array("local_ranges", 2 * len(others), "i8")[: 2 * len(others)] = np.array(others, "i8").ravel()
+        self.record.n_local_ranges = len(others)
         self.record.kernel_side = int(settings.kernel_side)
         if settings.client_ports:
             self.record.first_client_port, self.record.last_client_port = min(settings.client_ports), max(settings.client_ports)
@@ -187,6 +203,9 @@ class TcpEngine:
         self.record.max_open = settings.max_open
         self.record.fin_by_client = settings.fin_by_client
         self.record.fin_by_server = settings.fin_by_server
+        self.record.hold_ms = settings.hold_ms
+        backlog = settings.syn_backlog
+        self.record.syn_backlog = max(settings.connections // 4, 1) if backlog is None else backlog
 
     def _workload(self) -> None:
         settings = self.settings
@@ -199,7 +218,7 @@ class TcpEngine:
         if settings.expect:
             self._bytes("expect", settings.expect)
             self.record.expect_len = len(settings.expect)
-        elif settings.expect_echo and settings.request is None and settings.payload >= _NAME_LEN:
+        elif settings.expect_echo and settings.request is None and settings.payload >= NAME_LEN:
             self.record.expect_len = 8
         self._response()
 
@@ -217,7 +236,9 @@ class TcpEngine:
         echoes = settings.listen and settings.response_kind in ("auto", "echo", "http")
         # Rings a power of two apart would all fall into a few sets of the processor's cache.
         self.record.echo_stride = size + 64
-        self._array("echo", (size + 64) * (settings.connections if echoes else 1), "u1")
+        rings = min(settings.echo_rings, settings.connections) if echoes else 1
+        self._array("echo", (size + 64) * rings, "u1")
+        self._block("echo_rings", new_slots(rings))
         self.record.echo_mask = size - 1
         window = size - 1 if echoes else 65535
         self._block("server_limits", new_limits(**{**self._limits, "rcv_wnd": window}))
@@ -249,10 +270,23 @@ class TcpEngine:
             asked = min(asked, self.settings.wanted)
         return max(0, asked - int(self.record.started) - _BURST)
 
+    @property
+    def for_each_connection(self) -> dict[str, int]:
+        """Bytes of the tables that have an entry for each connection there is room for."""
+        return {name: self.sizes[name] for name in PER_CONNECTION if name != "histories" or self.settings.records}
+
     def counters(self, role: str) -> dict[str, int]:
         """The counters of "client" or "server" by name."""
         values = self.client if role == "client" else self.server
         return named(role, values.tolist())
+
+    def look(self) -> None:
+        """Note how many connections are in ESTABLISHED, at least: neither side has sent its FIN, and none of those that failed
+        is counted."""
+        for role, most in self.max_established.items():
+            counters = self.counters(role)
+            now = counters["established"] - counters["SentFin"] - counters["RecvFin"] - counters["failed"]
+            self.max_established[role] = max(most, now)
 
     @property
     def done(self) -> bool:

@@ -7,6 +7,7 @@ from dpdk_io.memory import i64, load8, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
 from operators.connections import answer, limits_of, release, settle, transmit
 from operators.engine import (
+    APP_HALF_OPEN,
     ENGINE,
     RECV_SYN,
     UNEXPECTED,
@@ -17,8 +18,10 @@ from operators.engine import (
     conn_at,
     is_listening,
     is_local,
+    new_app,
 )  # fmt: skip
 from operators.frames import source_mac, write_headers
+from operators.syn_cookies import NO_ROOM, by_cookie, send_cookie
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, end, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
@@ -88,7 +91,13 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     index = record_at(i64(eng.index), INDEX)
     slot = lookup(index, i64(meta.tcp_hash), i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     if slot < 0:
-        return _unknown(eng, pkt, mbuf, meta, state, now, out)
+        if i64(eng.now_us) < i64(eng.cookies_until):
+            slot = by_cookie(eng, pkt, meta, now)
+        if slot == NO_ROOM:
+            state.table_full += 1
+            return DROP
+        if slot < 0:
+            return _unknown(eng, pkt, mbuf, meta, state, now, out)
     conn, app = conn_at(eng, slot), app_at(eng, slot)
     counters = role_counters(eng, conn)
     limits = record_at(limits_of(eng, conn), LIMITS)
@@ -101,7 +110,7 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
         if events & EV_REUSE:
             release(eng, conn, app, slot)
             return _unknown(eng, pkt, mbuf, meta, state, now, out)
-    _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now)
+    events = _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now)
     if events & EV_RST_DUE:
         verdict = i64(KEEP) if _reset(eng, out, pkt, mbuf, meta, counters) else i64(DROP)
     else:
@@ -112,17 +121,18 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
 
 @inlined
 def _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now):
-    """Count the segment, and give its content to the application."""
+    """Count the segment, and give its content to the application; the events, with those that this adds."""
     count_received(eng, counters, conn, app, events, meta, now)
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
             begin(eng, conn, app)
         if events & EV_DATA:
             address = pkt + i64(meta.payload) + i64(meta.skip)
-            deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
+            events |= deliver(eng, conn, app, address, i64(meta.accepted), i64(meta.tcp_flags))
         if events & EV_FIN:
             end(eng, conn, app)
     update_window(eng, conn, app)
+    return events
 
 
 @kernel
@@ -152,6 +162,8 @@ def _no_connection(eng, out, pkt, mbuf, meta, state, now):
         state.bad_source += 1
         return i64(-DROP)
     if i64(meta.tcp_flags) & SYN and open_port and listen(meta) & EV_SYN:
+        if i64(eng.half_open) >= i64(eng.syn_backlog):
+            return i64(-KEEP if send_cookie(eng, out, pkt, mbuf, meta) else -DROP)
         return _accept(eng, pkt, meta, state, now)
     bump(counters, UNEXPECTED, 1)
     return i64(-KEEP if _reset(eng, out, pkt, mbuf, meta, counters) else -DROP)
@@ -183,30 +195,14 @@ def _accept(eng, pkt, meta, state, now):
     iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, isn_now)
     now_us = i64(eng.now_us)
     accept(conn_at(eng, slot), cold_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, iss, now_us)
-    new_app(app_at(eng, slot), hashed, source_mac(pkt), now)
+    app = app_at(eng, slot)
+    new_app(app, hashed, source_mac(pkt), now)
+    app.app_bits = i64(APP_HALF_OPEN)
+    eng.half_open = i64(eng.half_open) + 1
     counters = i64(eng.server)
     bump(counters, RECV_SYN, 1)
     count_opened(counters)
     return slot
-
-
-@kernel
-def new_app(app, hashed, peer_mac, due):
-    """The application side of a fresh connection."""
-    app.due = due
-    app.hash = hashed
-    app.peer_mac = peer_mac
-    app.uid = 0
-    app.sent_messages = 0
-    app.received_messages = 0
-    app.pending = 0
-    app.reply = 0
-    app.matched = 0
-    app.app_bits = 0
-    app.terminator = 0
-    app.n_states = 0
-    app.sent_payloads = 0
-    app.received_payloads = 0
 
 
 @rare

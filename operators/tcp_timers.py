@@ -5,8 +5,10 @@ from __future__ import annotations
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64, record_at
 from operators.connections import act, limits_of
-from operators.engine import ENGINE, app_at, cold_at, conn_at
+from operators.engine import APP_HELD, ENGINE, app_at, cold_at, conn_at
+from operators.workload import speak
 from pipeline import room, tick
+from pipeline.outbox import behind
 from tcp.connection import CLOSED
 from tcp.limits import LIMITS
 from tcp.timer import on_timer
@@ -18,7 +20,7 @@ _SEGMENTS_KEPT = 48
 
 @tick
 def tcp_timers(now, out, tcp):
-    """Advance the engine's clock and run the timers that are due: retransmissions, TIME_WAIT, idleness."""
+    """Advance the engine's clock and run the timers that are due: retransmissions, TIME_WAIT, idleness, the end of being held."""
     eng = record_at(tcp, ENGINE)
     now_us = i64((now - i64(eng.epoch)) * eng.us_per_cycle)
     eng.now_us = now_us
@@ -26,7 +28,7 @@ def tcp_timers(now, out, tcp):
         _next_second(eng, now)
     wheel = record_at(i64(eng.wheel), WHEEL)
     done = i64(0)
-    while room(out) > _SEGMENTS_KEPT:
+    while room(out) > _SEGMENTS_KEPT and not behind(out):
         slot = expired(wheel, now_us // 1000)
         if slot < 0:
             break
@@ -48,6 +50,9 @@ def _expire(eng, out, slot, now):
     conn, cold, app = conn_at(eng, slot), cold_at(eng, slot), app_at(eng, slot)
     if i64(conn.state) == CLOSED:
         return
-    limits = record_at(limits_of(eng, conn), LIMITS)
-    events = on_timer(conn, cold, limits, i64(eng.now_us))
+    if i64(app.app_bits) & APP_HELD:
+        events = i64(0)
+        speak(eng, conn, app)
+    else:
+        events = on_timer(conn, cold, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
     act(eng, out, conn, app, slot, events, now)

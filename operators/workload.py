@@ -3,30 +3,33 @@
 The client sends messages: a request template as it is, or `message_len` bytes of which the first 16 name the connection. The
 server answers each: with the bytes themselves (echo), or with a template. A message ends with a segment that has PSH set, or when
 `message_len` bytes have come; an HTTP request with its blank line. Payload is a function of the stream offset, so that
-anything can be sent again: templates repeat, an echo is kept in the connection's ring until it is acknowledged.
+anything can be sent again: templates repeat, and so do messages of ours, which a server that sends them back makes again from
+their first 16 bytes. Only the echo of anything else is kept, in a ring, until it is acknowledged (`echo.py`).
 """
 
 from __future__ import annotations
 
 from dpdk_io.jit import kernel, rare
-from dpdk_io.memory import copy, i64, load8, load32, load64, store8, store64
+from dpdk_io.memory import div64, i64, load8, load32, load64
+from operators.echo import echoes_own, keep_echo, write_echo
 from operators.engine import (
     APP_DECIDED,
     APP_ECHOES,
+    APP_HALF_OPEN,
     APP_HEAD,
+    APP_HELD,
     APP_HTTP,
     APP_MISMATCH,
     RESPONSE_AUTO,
     RESPONSE_ECHO,
 )  # fmt: skip
+from operators.message import MAGIC, own_byte, repeat, write_own
 from tcp.application import close, queue
 from tcp.connection import ACK_DUE, CLIENT, raise_bits
+from tcp.events import EV_ABORTED, EV_CLOSED, EV_RST_DUE
 from tcp.segment import FIN, PSH
 from tcp.seq import distance
 
-_MAGIC = 0x50414554
-"""The first four bytes of a message of ours: "TEAP"."""
-_NAME_LEN = 16
 _COMPARED = 8
 """Bytes of our own message that the answer is compared with: the magic number and the connection's own."""
 _GET, _HEAD, _POST, _PUT = 0x20544547, 0x44414548, 0x54534F50, 0x20545550
@@ -37,9 +40,28 @@ _OPEN_AGAIN = 1024
 
 @kernel
 def begin(eng, conn, app):
-    """The connection is established: the client speaks first."""
+    """The connection is established: the client speaks first, at once or when it has been held."""
     if i64(conn.bits) & CLIENT:
-        _send_message(eng, conn, app)
+        if i64(eng.hold_ms):
+            _hold(eng, app)
+        else:
+            _send_message(eng, conn, app)
+    else:
+        app.app_bits = i64(app.app_bits) & ~APP_HALF_OPEN
+        eng.half_open = i64(eng.half_open) - 1
+
+
+@rare
+def _hold(eng, app):
+    app.app_bits = i64(app.app_bits) | APP_HELD
+    app.held_until = (div64(i64(eng.now_us), 1000) + i64(eng.hold_ms) + 1) & 0xFFFFFFFF
+
+
+@rare
+def speak(eng, conn, app):
+    """A client has been held long enough."""
+    app.app_bits = i64(app.app_bits) & ~APP_HELD
+    _send_message(eng, conn, app)
 
 
 @kernel
@@ -51,17 +73,18 @@ def _send_message(eng, conn, app):
 
 
 @kernel
-def deliver(eng, conn, app, slot, address, length, flags):
-    """Take *length* new bytes of the stream at *address*, which came with the TCP flags *flags*."""
+def deliver(eng, conn, app, address, length, flags):
+    """Take *length* new bytes of the stream at *address*, which came with the TCP flags *flags*; EV_ bits, or 0: all is well."""
     if i64(conn.bits) & CLIENT:
         _client_takes(eng, conn, app, address, length, flags)
-    else:
-        _server_takes(eng, conn, app, slot, address, length, flags)
+        return i64(0)
+    return _server_takes(eng, conn, app, address, length, flags)
 
 
 @kernel
 def end(eng, conn, app):
     """The peer has sent everything: so do we, after what is queued."""
+    app.app_bits = i64(app.app_bits) & ~APP_HELD
     close(conn)
 
 
@@ -87,11 +110,11 @@ def _client_takes(eng, conn, app, address, length, flags):
 def _compare(eng, app, address, length):
     """Go on comparing the response with what is expected; without a template, our own message, by its name."""
     matched = i64(app.matched)
-    if matched == 0 and length >= _COMPARED and not i64(eng.expect) and load64(address) == _MAGIC | i64(app.uid) << 32:
+    if matched == 0 and length >= _COMPARED and not i64(eng.expect) and load64(address) == MAGIC | i64(app.uid) << 32:
         app.matched = _COMPARED
         return
     for i in range(min(length, i64(eng.expect_len) - matched)):
-        wanted = load8(i64(eng.expect) + matched + i) if i64(eng.expect) else _own_byte(app, matched + i)
+        wanted = load8(i64(eng.expect) + matched + i) if i64(eng.expect) else own_byte(i64(app.uid), i64(0), matched + i)
         if load8(address + i) != wanted:
             app.app_bits = i64(app.app_bits) | APP_MISMATCH
             return
@@ -99,22 +122,16 @@ def _compare(eng, app, address, length):
 
 
 @kernel
-def _own_byte(app, at):
-    """Byte *at* of the first eight of a message of ours: the magic number and the connection's own."""
-    word = i64(_MAGIC) if at < 4 else i64(app.uid)
-    return word >> (at & 3) * 8 & 0xFF
-
-
-@kernel
-def _server_takes(eng, conn, app, slot, address, length, flags):
+def _server_takes(eng, conn, app, address, length, flags):
     if not i64(app.app_bits) & APP_DECIDED:
         _decide(eng, app, address, length)
     if i64(app.app_bits) & APP_HTTP:
         for _ in range(_blank_lines(app, address, length)):
             _answer(eng, conn, app, i64(app.reply))
-        return
+        return i64(0)
     if i64(app.reply) == 0:
-        _store_echo(eng, conn, slot, address, length)
+        if not keep_echo(eng, conn, app, address, length):
+            return i64(EV_ABORTED | EV_CLOSED | EV_RST_DUE)
         queue(conn, length)
     pending = i64(app.pending) + length
     if flags & PSH or pending >= i64(eng.message_len):
@@ -122,6 +139,7 @@ def _server_takes(eng, conn, app, slot, address, length, flags):
         _answer(eng, conn, app, i64(app.reply))
     else:
         app.pending = pending
+    return i64(0)
 
 
 @kernel
@@ -140,8 +158,6 @@ def _decide(eng, app, address, length):
     """What kind of answer do the first bytes ask for? `reply` is its length; 0: they are sent back."""
     bits = i64(app.app_bits) | APP_DECIDED
     word = load32(address) if length >= 4 else i64(0)
-    if word == _MAGIC and length >= _NAME_LEN:
-        app.uid = load32(address + 4)
     kind = i64(eng.response_kind)
     reply = i64(0)
     if kind == RESPONSE_AUTO and word in (_GET, _HEAD, _POST, _PUT):
@@ -149,10 +165,9 @@ def _decide(eng, app, address, length):
         reply = i64(eng.response_head_len) if word == _HEAD else i64(eng.response_len)
     elif kind != RESPONSE_ECHO and kind != RESPONSE_AUTO:
         reply = i64(eng.response_len)
-    if reply == 0:
-        bits |= APP_ECHOES
-    app.app_bits = bits
     app.reply = reply
+    app.app_bits = bits if reply else bits | APP_ECHOES
+    echoes_own(eng, app, address, length)
 
 
 @rare
@@ -175,18 +190,6 @@ def _blank_lines(app, address, length):
 
 
 @kernel
-def _store_echo(eng, conn, slot, address, length):
-    """Keep the bytes in the connection's ring, at their offset in the stream that goes back."""
-    mask = i64(eng.echo_mask)
-    ring = i64(eng.echo) + slot * i64(eng.echo_stride)
-    start = distance(i64(conn.snd_end), i64(conn.iss)) - 1 & mask
-    first = min(length, mask + 1 - start)
-    copy(ring + start, address, first)
-    if length > first:
-        copy(ring, address + first, length - first)
-
-
-@kernel
 def update_window(eng, conn, app):
     """An echoing server takes only what its ring has room for."""
     if not i64(app.app_bits) & APP_ECHOES:
@@ -199,52 +202,15 @@ def update_window(eng, conn, app):
 
 
 @kernel
-def write_payload(eng, conn, app, slot, address, offset, length):
+def write_payload(eng, conn, app, address, offset, length):
     """Make the *length* bytes at stream *offset* of what this end sends."""
     if i64(conn.bits) & CLIENT:
         if i64(eng.own_payload):
-            _write_own(eng, conn, app, address, offset, length)
+            name = i64(conn.local_ip) | (i64(conn.local_port) | i64(eng.core) << 16) << 32
+            write_own(eng, i64(app.uid), name, address, offset, length)
         else:
-            _repeat(i64(eng.request), i64(eng.message_len), address, offset, length)
+            repeat(i64(eng.request), i64(eng.message_len), address, offset, length)
     elif i64(app.reply):
-        _repeat(i64(eng.response), i64(app.reply), address, offset, length)
+        repeat(i64(eng.response), i64(app.reply), address, offset, length)
     else:
-        mask = i64(eng.echo_mask)
-        _repeat(i64(eng.echo) + slot * i64(eng.echo_stride), mask + 1, address, offset, length)
-
-
-@kernel
-def _repeat(template, period, address, offset, length):
-    """Copy from a template that repeats."""
-    at = offset if offset < period else offset % period
-    while length > 0:
-        n = min(length, period - at)
-        copy(address, template + at, n)
-        address += n
-        length -= n
-        at = i64(0)
-
-
-@kernel
-def _write_own(eng, conn, app, address, offset, length):
-    """Messages of ours: 16 bytes that name the connection, then the template."""
-    period = i64(eng.message_len)
-    if length == period and period >= _NAME_LEN and (offset == 0 or offset % period == 0):
-        store64(address, _MAGIC | i64(app.uid) << 32)
-        store64(address + 8, i64(conn.local_ip) | (i64(conn.local_port) | i64(eng.core) << 16) << 32)
-        if period > _NAME_LEN:
-            copy(address + _NAME_LEN, i64(eng.request) + _NAME_LEN, period - _NAME_LEN)
-        return
-    _repeat(i64(eng.request), period, address, offset, length)
-    for i in range(length):
-        at = (offset + i) % period
-        if at < _NAME_LEN:
-            store8(address + i, _name_byte(eng, conn, app, at))
-
-
-@kernel
-def _name_byte(eng, conn, app, at):
-    if at < 8:
-        return _own_byte(app, at)
-    word = i64(conn.local_ip) if at < 12 else i64(conn.local_port) | i64(eng.core) << 16
-    return word >> (at & 3) * 8 & 0xFF
+        write_echo(eng, app, address, offset, length)

@@ -17,6 +17,7 @@ QUEUE = 2048
 """Packets a verdict queue holds."""
 QUEUES = len(NAMES)
 """A queue for each verdict; those of NEXT and KEEP stay empty."""
+_MOST_WAITING = QUEUE // 4
 REFILL = 64
 """Mbufs are taken from the pool so many at a time."""
 SPARE = 512
@@ -88,6 +89,13 @@ def room(out):
     core = record_at(out, CORE)
     spare = i64(core.spare_count)
     return spare if i64(core.tx_dead) else min(spare, QUEUE - load64(out + _QUEUED + TX * 8))
+
+
+@kernel
+def behind(out):
+    """Is the port behind with what it was sent? Who would send of its own accord waits then: were half the queue full, nothing
+    would be received. A dead port is not waited for."""
+    return load64(out + _QUEUED + TX * 8) >= _MOST_WAITING and not i64(record_at(out, CORE).tx_dead)
 
 
 @rare

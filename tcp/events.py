@@ -41,3 +41,5 @@ EV_URGENT = 1 << 17
 """The segment had the URG bit; its payload is taken in line (RFC 9293 section 3.8.5)."""
 EV_SOFT_ERROR = 1 << 18
 """Out of `on_icmp`: the network reports trouble that may pass; `cold.soft_error` says which."""
+EV_ABORTED = 1 << 19
+"""The caller's own: it has given the connection up (comes with EV_CLOSED)."""

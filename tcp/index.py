@@ -17,6 +17,7 @@ from tcp.connection import CONN
 INDEX = np.dtype({"names": ["entries", "mask", "seed", "used"], "formats": ["<i8", "<i8", "<i8", "<i8"], "itemsize": 64})
 """entries: address; mask: capacity - 1; seed: of the hash; used: entries in use."""
 
+_ENTRY = np.dtype([("entry", "<u8")])
 _CONN_BYTES = CONN.itemsize
 _PORTS = 8
 _ODD1, _ODD2 = -0x61C8864680B583EB, -0x4B47D0C5A1A5F4CD
@@ -104,13 +105,18 @@ def _close_gap(entries, mask, gap):
     store64(entries + gap * 8, 0)
 
 
+def index_bytes(capacity: int) -> int:
+    """Bytes of an index for *capacity* connections."""
+    return _ENTRY.itemsize << (2 * capacity - 1).bit_length()
+
+
 def new_index(capacity: int, seed: int) -> Block:
     """An empty index for *capacity* connections, 1 to 2^30, at 16 to 32 bytes each. *seed* makes the hash unpredictable."""
     if not 1 <= capacity <= 1 << 30:
         raise ValueError(f"an index holds 1 to {1 << 30} connections, not {capacity}")
-    size = 1 << (2 * capacity - 1).bit_length()
+    size = index_bytes(capacity) // _ENTRY.itemsize
     record = aligned(1, INDEX)
-    entries = aligned(size, np.dtype([("entry", "<u8")]))
+    entries = aligned(size, _ENTRY)
     record[0].entries = entries.ctypes.data
     record[0].mask = size - 1
     record[0].seed = seed & ((1 << 63) - 1)

@@ -36,5 +36,6 @@ def _fill(out, seq, ack, flags):
     out.wnd = 0
     out.tcp_flags = flags
     out.opts = 0
+    out.ect = 0
     out.payload_len = 0
     out.rexmit = 0

@@ -11,6 +11,9 @@ from tcp.block import Block
 SLOTS = np.dtype({"names": ["stack", "free", "capacity"], "formats": ["<i8", "<i8", "<i8"], "itemsize": 64})
 """stack: address of the 32-bit slot numbers; free: how many of them are free."""
 
+_SLOT = np.dtype([("slot", "<u4")])
+SLOT_BYTES = _SLOT.itemsize
+
 
 @kernel
 def take_slot(slots):
@@ -35,7 +38,7 @@ def new_slots(capacity: int) -> Block:
     if not 1 <= capacity < 1 << 32:
         raise ValueError(f"there can be 1 to {(1 << 32) - 1} slots, not {capacity}")
     record = aligned(1, SLOTS)
-    stack = aligned(capacity, np.dtype([("slot", "<u4")]))
+    stack = aligned(capacity, _SLOT)
     stack.slot[:] = np.arange(capacity - 1, -1, -1, dtype=np.uint32)
     record[0].stack = stack.ctypes.data
     record[0].free = record[0].capacity = capacity

@@ -120,6 +120,76 @@ def test_steering_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [(ip_text(t.ip), t.port) for i in (0, 1) for t in config.targets_of(i)] == [("10.0.0.2", 65535), ("10.0.0.3", 65535)]
 
 
+def test_a_range_is_shared_out_when_steering_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2})
+    given = {"cores": "0-2", "steering": "ip", "interfaces": ["10.0.0.0/27"], "ports": "2000-2099", "max_open": 1000}
+    config, _ = load_traffic(None, given)
+    assert [config.ranges(k) for k in range(3)] == [(range(TEN + 1 + 10 * k, TEN + 11 + 10 * k),) for k in range(3)]
+    assert config.ip_blocks == (TEN + 1, 10)
+    assert [list(config.client_ports(k)) for k in range(3)] == [list(range(2000, 2100))] * 3
+    with pytest.raises(ConfigError, match="1001 is more than the 1000"):
+        load_traffic(None, {**given, "max_open": 1001})
+    with pytest.raises(ConfigError, match="longer range"):
+        load_traffic(None, {**given, "interfaces": ["10.0.0.1-10.0.0.2/24"]})
+
+
+TEN = 0x0A000000
+RANGES_OF_ADDRESSES = {
+    "10.0.0.7/24": (TEN + 7, 1),
+    "10.0.0.0/24": (TEN + 1, 254),
+    "198.18.4.0/22": (0xC6120401, 1022),
+    "10.0.0.0/30": (TEN + 1, 2),
+    "10.0.0.0/31": (TEN, 1),
+    "10.0.0.1/31": (TEN + 1, 1),
+    "10.0.0.4/32": (TEN + 4, 1),
+    "10.0.0.4/30": (TEN + 5, 2),
+    "10.0.0.1-10.0.0.1/24": (TEN + 1, 1),
+    "10.0.0.10-10.0.1.3/16": (TEN + 10, 250),
+    "10.0.0.255-10.0.1.0/16": (TEN + 255, 2),
+}
+
+
+@pytest.mark.parametrize(("text", "found"), RANGES_OF_ADDRESSES.items())
+def test_ranges_of_addresses(text: str, found: tuple[int, int]) -> None:
+    config, _ = load_traffic(None, {"interfaces": [text]})
+    (interface,) = config.interfaces
+    assert (interface.address, interface.count) == found
+    assert config.addresses(0) == tuple(range(found[0], found[0] + found[1]))
+    for ip in (found[0] - 1, found[0], found[0] + found[1] - 1, found[0] + found[1]):
+        assert config.is_local(ip) == (ip in config.addresses(0))
+    assert load_traffic(None, {"interfaces": [str(interface)]})[0].interfaces == config.interfaces
+
+
+def test_a_range_of_targets() -> None:
+    given = ["10.0.0.254-10.0.1.1:80@02:00:00:00:00:01", {"id": "b", "ip": "10.0.2.1-10.0.2.2", "port": 81}]
+    config, _ = load_traffic(None, {"interfaces": ["10.0.9.9/16"], "targets": given})
+    assert [(target.id, ip_text(target.ip), target.port, target.mac) for target in config.targets] == [
+        *((f"{ip}:80", ip, 80, 0x020000000001) for ip in ("10.0.0.254", "10.0.0.255", "10.0.1.0", "10.0.1.1")),
+        ("b-10.0.2.1", "10.0.2.1", 81, None),
+        ("b-10.0.2.2", "10.0.2.2", 81, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steering", "cores", "expected"),
+    [
+        ("auto", 1, [(1024, 65534)]),
+        ("port", 2, [(49152, 65534), (32768, 49150)]),
+        ("ip", 2, [(1024, 65534), (1024, 65534)]),
+        ("rss", 2, [(1024, 65534), (1024, 65534)]),
+    ],
+)
+def test_client_ports(monkeypatch: pytest.MonkeyPatch, steering: str, cores: int, expected: list[tuple[int, int]]) -> None:
+    """All that were given, but for those that listen, and with steering by port those of other cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    config, _ = load_traffic(None, {"cores": "0,1"[: 2 * cores - 1], "steering": steering, "ports": "1024-65535"})
+    found = [config.client_ports(k) for k in range(cores)]
+    assert [(ports[0], ports[-1]) for ports in found] == expected
+    listening = {port for k in range(cores) for port in config.listen_ports(k)}
+    for ports, (first, last) in zip(found, expected, strict=True):
+        assert list(ports) == [port for port in range(first, last + 1) if port not in listening]
+
+
 def test_own_targets_keep_both_roles() -> None:
     config, _ = load_traffic(None, {"interfaces": ["10.0.0.1/24"], "targets": ["10.0.0.1:65535@02:00:00:00:00:09"]})
     assert config.role == "both"

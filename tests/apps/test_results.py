@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from apps.report import Progress, doctor_text, number, result_text
-from apps.result import CAUSES, COUNTERS, DURATION, SIGINT, SIGTERM, Connections, CoreResult, Interval, Result, Role
+from apps.result import CAUSES, COUNTERS, DURATION, SIGINT, SIGTERM, Connections, CoreResult, Interval, Memory, Result, Role
 from pipeline.histogram import bucket, new_histogram
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,7 +25,7 @@ def histogram(*values_ns: int) -> np.ndarray:
 
 
 def role(completed: int, failed: int = 0, max_open: int = 1, **counters: int) -> Role:
-    made = Role(Connections(completed + failed, completed, completed, failed, max_open))
+    made = Role(Connections(completed + failed, completed, completed, failed, max_open, max_open - 1))
     made.counters.update(counters)
     made.causes.update(ActiveClose=completed, Timeout=failed)
     return made
@@ -35,7 +35,9 @@ def core(index: int, failed: int = 0) -> CoreResult:
     return CoreResult(
         core=index, elapsed_s=2.0, packets_received=700, packets_sent=710,
         client=role(100, failed, 5 + index, SentSyn=100 + failed),
-        server=role(90, 0, 3, RecvSyn=90), drops={"parse.short": 2 * index, "rx_nombuf": 0}, connect=histogram(1000, 2000, 3000),
+        server=role(90, 0, 3, RecvSyn=90), syn_cookies={"sent": 7, "accepted": index},
+        memory=Memory(10, {"conns": 640 + index, "index": 160}, 99), drops={"parse.short": 2 * index, "rx_nombuf": 0},
+        connect=histogram(1000, 2000, 3000),
         lifetime=histogram(10_000), intervals=[Interval(1.0, 60, 50), Interval(2.0, 40, 50)][: 2 - index],
     )  # fmt: skip
 
@@ -78,7 +80,14 @@ def test_cores_are_added_up() -> None:
     made = two_cores().to_json()
     assert made["device"] == "net_ring0 null"
     assert made["cores"] == [0, 1]
-    assert made["connections"] == {"attempted": 200, "established": 200, "completed": 200, "failed": 0, "max_open": 6}
+    assert made["connections"] == {
+        "attempted": 200,
+        "established": 200,
+        "completed": 200,
+        "failed": 0,
+        "max_open": 6,
+        "max_established": 5,
+    }
     assert made["roles"]["server"]["completed"] == 180
     assert (made["client"]["SentSyn"], made["server"]["RecvSyn"], made["server"]["SentSyn"]) == (200, 180, 0)
     assert made["release_causes"]["client"] == {**dict.fromkeys(CAUSES, 0), "ActiveClose": 200}
@@ -86,6 +95,9 @@ def test_cores_are_added_up() -> None:
     assert (made["cps"], made["pps"]) == (100.0, 1410.0)
     assert made["packets"] == {"received": 1400, "sent": 1420}
     assert made["intervals"] == [{"t": 1.0, "started": 120, "completed": 100}, {"t": 2.0, "started": 40, "completed": 50}]
+    assert made["syn_cookies"] == {"sent": 14, "accepted": 1}
+    tables = {"conns": 1281, "index": 320, "other": 198}
+    assert made["memory"] == {"connections": 20, "per_connection": 80.0, "total": 1799, "tables": tables}
     assert made["latency_us"]["connect"]["count"] == 6
     assert made["latency_us"]["connect"]["p50"] == pytest.approx(2, rel=0.01)
     assert made["latency_us"]["lifetime"]["max"] == pytest.approx(10, rel=0.01)

@@ -267,7 +267,7 @@ def test_a_segment_with_ip_options_is_understood() -> None:
 
 
 def test_a_full_table_is_counted_and_room_is_used_again() -> None:
-    host = server(connections=8, time_waits=4)
+    host = server(connections=8, time_waits=4, syn_backlog=9)
     answered = [bool(Peer(host, 40000 + k).send("S")) for k in range(12)]
     assert answered == [True] * 8 + [False] * 4
     assert host.drops() == {"tcp_state.table_full": 4}

@@ -41,6 +41,22 @@ def test_an_arp_request_for_our_address_is_answered_in_place(toolbox: Toolbox, t
     assert (outcome.verdict, outcome.frame) == ("tx", bytes(answer) + padding)
 
 
+@pytest.mark.parametrize(
+    ("last", "verdict"), [(4, "slow"), (5, "slow"), (6, "tx"), (7, "tx"), (255, "tx"), (256, "tx"), (260, "tx"), (261, "slow")]
+)
+def test_addresses_in_a_row_are_answered_for(toolbox: Toolbox, last: int, verdict: str) -> None:
+    """255 of them, across the end of a byte."""
+    address = f"10.4.{5 + last // 256}.{last % 256}"
+    request = Ether(src=PEER, dst=ALL) / ARP(hwsrc=PEER, psrc="10.4.5.1", pdst=address)
+    outcome = toolbox.one("arp_responder", bytes(request), ip=IP_OURS, count=255, mac=MAC)
+    assert outcome.verdict == verdict
+    ping = Ether(src=PEER, dst=OURS) / IP(src="10.4.5.1", dst=address) / ICMP(id=7, seq=8) / b"hello"
+    outcome = toolbox.one("icmp_echo", bytes(ping), ip=IP_OURS, mask=0xFFFFFFFF, count=255)
+    assert outcome.verdict == verdict
+    if verdict == "tx":
+        assert Ether(outcome.frame)[IP].src == address
+
+
 def test_a_whole_range_is_answered_for(toolbox: Toolbox) -> None:
     for address, verdict in (("10.4.5.6", "tx"), ("10.4.5.255", "tx"), ("10.4.6.6", "slow")):
         request = Ether(src=PEER, dst=ALL) / ARP(hwsrc=PEER, psrc="10.4.5.9", pdst=address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -97,3 +98,50 @@ def test_wheel_with_many_slots() -> None:
     assert drain(wheel.record, 10) == 21
     assert drain(wheel.record, 2000) == 20_000 - 21
     assert wheel.arrays[1].itemsize == 16
+
+
+MANY = 1_000_000 if JIT else 3000
+SECONDS = 30 if JIT else 3
+
+
+@kernel
+def fire_until(wheel: Any, first: int, last: int, fired: Any) -> int:
+    """Every tick from *first* to *last*, noting when each slot came."""
+    count = 0
+    for now in range(first, last):
+        slot = expired(wheel, now)
+        while slot >= 0:
+            fired[slot] = now
+            count += 1
+            slot = expired(wheel, now)
+    return count
+
+
+@kernel
+def arm_all(wheel: Any, deadlines: Any) -> int:
+    for slot in range(len(deadlines)):
+        arm(wheel, slot, deadlines[slot])
+    return len(deadlines)
+
+
+def test_a_million_timers_are_exact_to_the_tick() -> None:
+    """Armed all at once, one in three put off later, one in seven cancelled: each of the others comes at its very tick."""
+    rng = np.random.default_rng(7)
+    end = SECONDS * 1000
+    deadlines = rng.integers(2, end, MANY)
+    wheel = new_wheel(MANY)
+    arm_all(wheel.record, deadlines)
+    fired = np.zeros(MANY, np.int64)
+    half = end // 2
+    count = fire_until(wheel.record, 1, half, fired)
+    assert count == (deadlines < half).sum()
+    left = np.flatnonzero(deadlines >= half)
+    later = left[left % 3 == 0]
+    deadlines[later] += rng.integers(0, 200_000, len(later))
+    arm_all(wheel.record, np.where(deadlines >= half, deadlines, 0))
+    for slot in left[left % 7 == 0][:1000]:
+        cancel(wheel.record, slot)
+        deadlines[slot] = 0
+    fire_until(wheel.record, half, int(deadlines.max()) + 1, fired)
+    late = fired - deadlines
+    assert (late.min(), late.max()) == (0, 0)

@@ -1,0 +1,112 @@
+"""Messages of our own: 16 bytes that name the connection, or as many as there is room for, then a template.
+
+The first four are a magic number, the next four the connection's own at its client, the other eight the *name*: the client's
+address, port and core. So 12 bytes and the engine's settings give back any part of the stream.
+"""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel, rare
+from dpdk_io.memory import copy, i64, load8, load32, load64, store8, store32, store64
+
+MAGIC = 0x50414554
+"""The first four bytes: "TEAP"."""
+NAME_LEN = 16
+
+
+@kernel
+def own_byte(uid, name, at):
+    """Byte *at* of the first 16."""
+    word = i64(MAGIC) if at < 4 else uid if at < 8 else name
+    return word >> (at & (7 if at >= 8 else 3)) * 8 & 0xFF
+
+
+@kernel
+def repeat(template, period, address, offset, length):
+    """Copy from a template that repeats."""
+    at = offset if offset < period else offset % period
+    while length > 0:
+        n = min(length, period - at)
+        copy(address, template + at, n)
+        address += n
+        length -= n
+        at = i64(0)
+
+
+@kernel
+def _whole(period, offset, length):
+    """Is it one message from beginning to end, long enough for its name?"""
+    return length == period and period >= NAME_LEN and (offset == 0 or offset % period == 0)
+
+
+@kernel
+def write_own(eng, uid, name, address, offset, length):
+    """Make the *length* bytes at stream *offset*."""
+    period = i64(eng.message_len)
+    if not _whole(period, offset, length):
+        _write_parts(eng, uid, name, address, offset, length)
+        return
+    store32(address, i64(MAGIC))
+    store32(address + 4, uid)
+    store64(address + 8, name)
+    if period > NAME_LEN:
+        copy(address + NAME_LEN, i64(eng.request) + NAME_LEN, period - NAME_LEN)
+
+
+@rare
+def _write_parts(eng, uid, name, address, offset, length):
+    period = i64(eng.message_len)
+    at = offset % period
+    while length > 0:
+        n = min(length, period - at)
+        named = max(min(n, NAME_LEN - at), 0)
+        for i in range(named):
+            store8(address + i, own_byte(uid, name, at + i))
+        copy(address + named, i64(eng.request) + at + named, n - named)
+        address += n
+        length -= n
+        at = i64(0)
+
+
+@kernel
+def is_own(eng, uid, name, address, offset, length):
+    """Are the *length* bytes at *address* those that `write_own` would make?"""
+    period = i64(eng.message_len)
+    if not _whole(period, offset, length):
+        return _are_parts(eng, uid, name, address, offset, length)
+    if load32(address) != MAGIC or load32(address + 4) != uid or load64(address + 8) != name:
+        return False
+    return same(address + NAME_LEN, i64(eng.request) + NAME_LEN, period - NAME_LEN)
+
+
+@rare
+def _are_parts(eng, uid, name, address, offset, length):
+    period = i64(eng.message_len)
+    at = offset % period
+    while length > 0:
+        n = min(length, period - at)
+        named = max(min(n, NAME_LEN - at), 0)
+        for i in range(named):
+            if load8(address + i) != own_byte(uid, name, at + i):
+                return False
+        if not same(address + named, i64(eng.request) + at + named, n - named):
+            return False
+        address += n
+        length -= n
+        at = i64(0)
+    return True
+
+
+@kernel
+def same(one, other, length):
+    """Are the *length* bytes at two addresses the same?"""
+    end = one + (length & ~7)
+    while one < end:
+        if load64(one) != load64(other):
+            return False
+        one += 8
+        other += 8
+    for i in range(length & 7):
+        if load8(one + i) != load8(other + i):
+            return False
+    return True

@@ -1,0 +1,31 @@
+"""What an engine's tables take, and addresses as ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from operators.engine import APP, HISTORY
+from tcp.connection import COLD, CONN
+from tcp.index import index_bytes
+from tcp.slots import SLOT_BYTES
+from tcp.wheel import ENTRY
+
+PER_CONNECTION = ("conns", "colds", "apps", "histories", "index", "slots", "wheel")
+"""The tables that have an entry for each connection; `histories` only while records are kept."""
+
+
+def table_bytes(connections: int, records: bool) -> int:
+    """What these take for so many connections, but for their constant parts."""
+    one = CONN.itemsize + COLD.itemsize + APP.itemsize + (HISTORY.itemsize if records else 0) + ENTRY.itemsize + SLOT_BYTES
+    return one * connections + index_bytes(connections)
+
+
+def runs(addresses: Iterable[int]) -> list[tuple[int, int]]:
+    """*addresses* as ranges without gaps, each its first and how many there are, in the order of their first mention."""
+    found: list[tuple[int, int]] = []
+    for address in addresses:
+        if found and address == sum(found[-1]):
+            found[-1] = found[-1][0], found[-1][1] + 1
+        else:
+            found.append((address, 1))
+    return found
