@@ -34,8 +34,6 @@ _COMPARED = 8
 """Bytes of our own message that the answer is compared with: the magic number and the connection's own."""
 _GET, _HEAD, _POST, _PUT = 0x20544547, 0x44414548, 0x54534F50, 0x20545550
 """The first four bytes of the requests that are taken for HTTP, as they lie in little-endian memory."""
-_OPEN_AGAIN = 1024
-"""A window that was smaller and grows to as much is told to the peer at once."""
 
 
 @kernel
@@ -196,7 +194,8 @@ def update_window(eng, conn, app):
         return
     size = i64(eng.echo_mask) + 1
     room = size - distance(i64(conn.snd_end), i64(conn.snd_una))
-    if i64(conn.rcv_wnd) < _OPEN_AGAIN <= room:
+    # Less than this the peer may hold back as too small a segment (RFC 9293 section 3.8.6.2).
+    if i64(conn.rcv_wnd) < min(size >> 1, i64(conn.mss)) <= room:
         raise_bits(conn, ACK_DUE)
     conn.rcv_wnd = max(min(room, size - 1), 0)
 

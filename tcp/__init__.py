@@ -1,13 +1,13 @@
 """TCP as pure functions over numpy records: no I/O, and time is an argument.
 
-    open, receive, transmit, timer, application, reset     what changes a CONN (connection.py) and tells what to send (segment.py)
-    icmp, window                                           the same, for ICMP errors and for an application that reads slowly
-    acknowledge, congestion, rto, seq, isn                 what these are made of
-    text, ranges, acks, timestamps, challenge, deadlines   the same, on the receiving side
-    header, checksum                                       segments as bytes
-    index, slots, ports, wheel, limits                     what an engine keeps beside its connections
-
-Not here yet: RACK, CUBIC, Nagle.
+open, receive, transmit, timer, application, reset     what changes a CONN (connection.py) and tells what to send (segment.py)
+icmp, window                                           the same, for ICMP errors and for an application that reads slowly
+acknowledge, rto, seq, isn                             what these are made of
+emit, resend, congestion, cubic, newreno               the same, on the sending side
+recovery, rack, probe, sack, spans, board              the same, with selective acknowledgments
+text, ranges, acks, timestamps, challenge, deadlines   the same, on the receiving side
+header, checksum                                       segments as bytes
+index, slots, ports, wheel, limits                     what an engine keeps beside its connections
 """
 
 from tcp.block import Block

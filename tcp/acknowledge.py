@@ -5,11 +5,12 @@ from __future__ import annotations
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import div64, i64
 from tcp.challenge import challenge
-from tcp.congestion import after_syn_loss, on_ack, on_duplicate, rewind
+from tcp.congestion import after_syn_loss, on_congestion_echo, warm
 from tcp.connection import (
     CLOSED,
     CLOSING,
     COLD_READY,
+    ECN_OK,
     ESTABLISHED,
     FIN_WAIT_1,
     FIN_WAIT_2,
@@ -18,6 +19,7 @@ from tcp.connection import (
     PERSIST,
     PROBE,
     REWOUND,
+    SACK_OK,
     SYN_RECEIVED,
     TIME_WAIT,
     TIMED,
@@ -28,8 +30,9 @@ from tcp.connection import (
 )
 from tcp.deadlines import expire_after, expire_at
 from tcp.events import EV_ACKED, EV_CHALLENGE, EV_CLOSED, EV_ESTABLISHED, EV_FIN_ACKED, EV_RST_DUE, EV_TIME_WAIT
+from tcp.recovery import go_back, heard
 from tcp.rto import after_handshake, collapse, measure
-from tcp.segment import FIN, SYN
+from tcp.segment import ECE, FIN, OPT_SACK, SYN
 from tcp.seq import MASK, distance
 from tcp.timestamps import trip
 
@@ -63,8 +66,12 @@ def acknowledge(conn, cold, seg, limits, now):
         events |= EV_ACKED
     if acked >= 0:
         wnd = i64(seg.wnd) << (0 if i64(seg.tcp_flags) & SYN else i64(conn.snd_shift))
-        if acked == 0 and flight and _is_duplicate(conn, seg, wnd):
-            on_duplicate(conn, cold)
+        bits = i64(conn.bits)
+        if bits & ECN_OK and i64(seg.tcp_flags) & ECE and acked > 0:
+            on_congestion_echo(conn, cold, limits)
+        duplicate = acked == 0 and flight > 0 and _is_duplicate(conn, seg, wnd)
+        if duplicate or (acked > 0 and bits & COLD_READY) or (bits & SACK_OK and i64(seg.opts) & OPT_SACK):
+            heard(conn, cold, seg, limits, acked, duplicate, now)
         _window(conn, cold, limits, i64(seg.seq), wnd, now)
     # Only our FIN is beyond snd_end.
     if acked > 0 and state > ESTABLISHED and distance(ack, i64(conn.snd_end)) == 1:
@@ -98,12 +105,9 @@ def _advance(conn, cold, seg, limits, acked, handshake, now):
     conn.snd_una = ack
     if distance(ack, i64(conn.snd_nxt)) > 0:
         conn.snd_nxt = ack
-    if bits & COLD_READY:
-        if handshake:
-            clear_bits(conn, REWOUND | LOST)
-            after_syn_loss(conn, cold)
-        else:
-            on_ack(conn, cold, acked)
+    if handshake and bits & COLD_READY:
+        clear_bits(conn, REWOUND | LOST)
+        after_syn_loss(conn, cold)
     conn.retries = 0
     if ack != i64(conn.snd_nxt):
         expire_after(conn, cold, i64(conn.rto), now)
@@ -120,13 +124,16 @@ def _measure_by_timestamp(conn, seg, limits, now):
 @kernel
 def _window(conn, cold, limits, seq, wnd, now):
     """Update SND.WND unless the segment is older than the one that set it last."""
+    before = i64(conn.snd_wnd)
+    if wnd < before and wnd < i64(conn.mss):
+        warm(conn, cold)
     ready = i64(conn.bits) & COLD_READY
     if distance(seq, i64(cold.snd_wl1) if ready else i64(conn.rcv_nxt)) < 0:
         return
     if ready:
         cold.snd_wl1 = seq
         cold.max_snd_wnd = max(i64(cold.max_snd_wnd), wnd)
-    before = i64(conn.snd_wnd)
+        cold.widest = max(i64(cold.widest), wnd)
     conn.snd_wnd = wnd
     if wnd == 0:
         # A peer that answers probes is alive, however long its window stays shut (RFC 9293 section 3.8.6.1).
@@ -141,7 +148,7 @@ def _open(conn, cold, limits, now):
     clear_bits(conn, PERSIST | PROBE)
     collapse(conn, limits)
     if i64(conn.snd_una) != sent(conn, cold):
-        rewind(conn, cold)
+        go_back(conn, cold)
         expire_after(conn, cold, i64(conn.rto), now)
 
 

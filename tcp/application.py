@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64
-from tcp.connection import CLOSED, CLOSING, FIN_QUEUED, LAST_ACK, SYN_RECEIVED, SYN_SENT, TIME_WAIT, raise_bits
+from tcp.connection import (
+    CLOSED,
+    CLOSING,
+    CORK,
+    FIN_QUEUED,
+    LAST_ACK,
+    NODELAY,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    clear_bits,
+    raise_bits,
+)
 from tcp.reset import reset_of
 from tcp.seq import advance, distance
 
@@ -34,6 +46,24 @@ def close(conn):
         conn.deadline = 0
     else:
         raise_bits(conn, FIN_QUEUED)
+
+
+@kernel
+def nodelay(conn, on):
+    """Let small segments leave at once whatever the limit `nagle` says (RFC 9293 section 3.7.4), or no more."""
+    if on:
+        raise_bits(conn, NODELAY)
+    else:
+        clear_bits(conn, NODELAY)
+
+
+@kernel
+def cork(conn, on):
+    """Hold back what fills no segment, for 200 ms at most after the last ACK; or let it go."""
+    if on:
+        raise_bits(conn, CORK)
+    else:
+        clear_bits(conn, CORK)
 
 
 @kernel

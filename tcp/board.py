@@ -15,17 +15,23 @@ from tcp.congestion import warm
 from tcp.connection import COLD_READY
 
 SPANS, RANGES = 64, 16
+SPANS_AT = 128
+"""Where the spans begin in a BOARD."""
 
 BOARD = np.dtype(
     {
-        "names": ["n_spans", "n_ranges", "number", "spans", "ranges"],
-        "formats": ["<u4", "<u4", "<u4", ("<u4", (4 * SPANS,)), ("<u4", (2 * RANGES,))],
-        "offsets": [0, 4, 8, 64, 64 + 16 * SPANS],
-        "itemsize": 64 + 16 * SPANS + 8 * RANGES,
+        "names": [
+            "n_spans", "n_ranges", "number", "first", "sacked", "lost", "rack_time", "rack_end", "rack_rtt", "fack", "reo_mult",
+            "reo_persist", "dsack_round", "tlp_end", "notes", "undo", "fresh_rtt", "spans", "ranges",
+        ],
+        "formats": ["<u4"] * 17 + [("<u4", (4 * SPANS,)), ("<u4", (2 * RANGES,))],
+        "offsets": [*range(0, 68, 4), SPANS_AT, SPANS_AT + 16 * SPANS],
+        "itemsize": SPANS_AT + 16 * SPANS + 8 * RANGES,
     }
-)
-"""spans: start, end, time, marks of what is in flight, in order; ranges: start, end of what came early, see ranges.py.
-All sequence numbers; number: the board's place in the pool."""
+)  # fmt: skip
+"""spans: what is in flight (spans.py), of which the first is number `first`; sacked, lost: bytes so marked. rack_*, fack, reo_*,
+dsack_round, tlp_end, notes, fresh_rtt: see rack.py; undo: see recovery.py. ranges: start, end of what came early, see ranges.py;
+all sequence numbers; number: the board's place in the pool."""
 _BOARD_BYTES = BOARD.itemsize
 assert _BOARD_BYTES % 64 == 0
 
@@ -60,6 +66,7 @@ def _take(pool):
     board = record_at(address, BOARD)
     board.n_spans = 0
     board.n_ranges = 0
+    board.notes = 0
     board.number = number
     return address
 

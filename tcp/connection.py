@@ -69,6 +69,17 @@ KEEP_ALIVE = 1 << 23
 OWN_WINDOW = 1 << 21
 """The application says by `window.offer` what it has room for; otherwise what comes is consumed at once."""
 
+NODELAY = 1 << 24
+"""Small segments leave at once, whatever the limit `nagle` says (RFC 9293 section 3.7.4)."""
+CORK = 1 << 25
+"""The application has more to come: only full segments leave."""
+CWR_DUE = 1 << 26
+"""The next new data says that the congestion window was reduced (RFC 3168 section 6.1.2)."""
+TIMED_OUT = 1 << 27
+"""Since a timeout, until `cold.recover` is acknowledged; with spans only, REWOUND says it otherwise."""
+TAIL_DUE = 1 << 28
+"""A tail loss probe is due (RFC 8985 section 7)."""
+
 CONN = np.dtype(
     [
         ("local_ip", "<u4"),
@@ -101,17 +112,24 @@ COLD = np.dtype(
     {
         "names": [
             "board", "snd_max", "rtt_seq", "recover", "cwnd", "ssthresh", "dup_acks", "since", "snd_wl1",
+            "min_rtt", "prior_cwnd", "prior_ssthresh", "prr_delivered", "prr_out", "recover_fs", "w_max", "cubic_k", "cubic_t",
+            "cubic_last", "w_est", "grown", "est_grown", "last_sent", "ecn_end", "widest", "undo_at",
             "rexmit_at", "probe_at", "delack_at",
             "ts_recent", "ts_recent_at", "last_ack_sent", "max_snd_wnd", "dsack_start", "dsack_end", "challenges",
             "challenged_at", "early_fin", "soft_error",
         ],
-        "formats": ["<i8"] + ["<u4"] * 21,
-        "offsets": [0, *range(8, 40, 4), *range(112, 164, 4)],
+        "formats": ["<i8"] + ["<u4"] * 38,
+        "offsets": [0, *range(8, 108, 4), *range(112, 164, 4)],
         "itemsize": 192,
     }
 )  # fmt: skip
 """board: address of the BOARD in use, or 0; snd_max, rtt_seq, recover, snd_wl1: sequence numbers; cwnd, ssthresh: bytes; since:
 ms of the first unanswered retransmission. SND.WL2 is not kept: an ACK not before snd_una is never before it.
+
+min_rtt: us, 0 = none; prior_*: cwnd and ssthresh before the last reduction; prr_*, recover_fs: bytes, RFC 6937; w_max, w_est:
+bytes, cubic_k: ms, cubic_t, cubic_last: us, see cubic.py; grown, est_grown: what is left over of the growth of cwnd and w_est;
+last_sent: ms when data was sent last, 0 = not yet; ecn_end: up to here an ECE has had its answer; widest: the largest SND.WND
+since COLD is in use; undo_at: ms of the first retransmission since the last reduction, 0 = none.
 
 *_at: ms, see deadlines.py. ts_recent, last_ack_sent: of RFC 7323, and ts_recent_at the ms when it was set; max_snd_wnd: bytes,
 MAX.SND.WND of RFC 5961; dsack_*: sequence numbers of what came twice, to be reported (RFC 2883; equal: nothing); challenges: ACKs

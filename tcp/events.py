@@ -43,3 +43,5 @@ EV_SOFT_ERROR = 1 << 18
 """Out of `on_icmp`: the network reports trouble that may pass; `cold.soft_error` says which."""
 EV_ABORTED = 1 << 19
 """The caller's own: it has given the connection up (comes with EV_CLOSED)."""
+EV_DOUBT = 1 << 24
+"""Out of `on_timer`: as many timeouts as the limit `r1` says (RFC 9293 section 3.8.3): is the way to the peer still right?"""

@@ -17,6 +17,7 @@ from tcp.connection import (
     CLOSED,
     CLOSING,
     COLD_READY,
+    CORK,
     ECN_OK,
     ESTABLISHED,
     FIN_QUEUED,
@@ -41,11 +42,11 @@ from tcp.connection import (
 )
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DATA, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_TIME_WAIT
 from tcp.rto import measure
-from tcp.segment import ACK, FIN, PSH, RST, SYN, URG
+from tcp.segment import ACK, FIN, OPT_SACK, PSH, RST, SYN, URG
 from tcp.seq import MASK, advance, distance
 from tcp.window import consumed
 
-_TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER | KEEP_ALIVE | TS_OK | ECN_OK
+_TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER | KEEP_ALIVE | TS_OK | ECN_OK | CORK
 _LAYOUTS = WS_OK | SACK_OK
 """A SYN's options beside MSS: both or none."""
 
@@ -68,7 +69,8 @@ def receive_expected(conn, seg, limits, now):
         return REFUSED
     if text and (length > i64(conn.rcv_wnd) or not 1 << max(state, ESTABLISHED) & _TEXT_STATES):
         return REFUSED
-    if i64(seg.wnd) == 0 or i64(conn.snd_wnd) == 0 or state == TIME_WAIT:
+    wnd = i64(seg.wnd) << i64(conn.snd_shift)
+    if wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or state == TIME_WAIT or i64(seg.opts) & OPT_SACK:
         return REFUSED
     events = i64(0)
     if acked:
@@ -82,7 +84,7 @@ def receive_expected(conn, seg, limits, now):
         elif 1 << state & _OUR_FIN_STATES and i64(seg.ack) == advance(i64(conn.snd_end), 1):
             state, events = _after_our_fin(state)
         conn.snd_una = i64(seg.ack)
-    conn.snd_wnd = i64(seg.wnd) << i64(conn.snd_shift)
+    conn.snd_wnd = wnd
     seg.skip = 0
     seg.accepted = length
     seg.early = 0

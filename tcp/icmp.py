@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64
-from tcp.congestion import rewind, warm
+from tcp.congestion import warm
 from tcp.connection import CLOSED, ESTABLISHED, SYN_SENT, TS_OK, sent
 from tcp.deadlines import expire_after
 from tcp.events import EV_CLOSED, EV_RESET, EV_RETRANSMIT, EV_SOFT_ERROR
 from tcp.open import SMALLEST_MSS, TIMESTAMPS_SPACE
+from tcp.recovery import go_back
 from tcp.seq import distance
 
 UNREACHABLE, SOURCE_QUENCH, TIME_EXCEEDED, PARAMETER_PROBLEM = 3, 4, 11, 12
@@ -49,7 +50,7 @@ def _too_large(conn, cold, limits, mtu, now):
     conn.mss = mss
     if i64(conn.state) < ESTABLISHED:
         return EV_SOFT_ERROR
-    rewind(conn, cold)
+    go_back(conn, cold)
     expire_after(conn, cold, i64(conn.rto), now)
     return EV_RETRANSMIT
 

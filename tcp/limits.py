@@ -20,6 +20,7 @@ LIMITS = np.dtype(
         ("rto_max", "<u4"),
         ("syn_retries", "<u4"),
         ("retries", "<u4"),
+        ("r1", "<u4"),
         ("user_timeout_ms", "<u4"),
         ("time_wait_ms", "<u4"),
         ("fin_wait_2_ms", "<u4"),
@@ -36,6 +37,8 @@ LIMITS = np.dtype(
         ("keepalive_ms", "<u4"),
         ("keepalive_interval_ms", "<u4"),
         ("keepalive_probes", "<u4"),
+        ("congestion", "<u4"),
+        ("nagle", "<u4"),
         ("boards", "<i8"),
         ("bits", "<u4"),  # of a connection that begins,
         ("rcv_shift", "<u4"),  # and the scale of its window
@@ -51,8 +54,9 @@ _DEFAULTS = {
     "rto_initial": 1000,
     "rto_min": 200,
     "rto_max": 60_000,
-    "syn_retries": 6,
+    "syn_retries": 7,
     "retries": 15,
+    "r1": 3,
     "user_timeout_ms": 0,
     "time_wait_ms": 60_000,
     "fin_wait_2_ms": 60_000,
@@ -69,6 +73,8 @@ _DEFAULTS = {
     "keepalive_ms": 0,
     "keepalive_interval_ms": 75_000,
     "keepalive_probes": 9,
+    "congestion": 1,
+    "nagle": 0,
     "boards": 0,
 }
 
@@ -130,4 +136,7 @@ _TOPS = {
     "ecn": 1,
     "in_order_only": 1,
     "keep_time_wait": 1,
+    "r1": 255,
+    "congestion": 1,
+    "nagle": 1,
 }

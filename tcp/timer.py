@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64
 from tcp.acks import late_ack
-from tcp.congestion import on_timeout, rewind, warm
+from tcp.congestion import rewind, warm
 from tcp.connection import (
     ACK_ALONE,
     ACK_DUE,
@@ -16,12 +16,14 @@ from tcp.connection import (
     KEEP_ALIVE,
     PERSIST,
     PROBE,
+    TAIL_DUE,
     TIME_WAIT,
     raise_bits,
     sent,
 )
 from tcp.deadlines import expire_after, expire_at, is_due
-from tcp.events import EV_CLOSED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
+from tcp.events import EV_CLOSED, EV_DOUBT, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
+from tcp.recovery import go_back, probe_due, timed_out
 from tcp.rto import back_off
 
 
@@ -41,9 +43,21 @@ def on_timer(conn, cold, limits, now):
     events = 0
     if is_due(i64(cold.delack_at), ms):
         events |= late_ack(conn, cold)
+    if is_due(i64(cold.probe_at), ms):
+        events |= _probe(conn, cold, limits, now)
     if is_due(i64(cold.rexmit_at), ms):
         events |= _main(conn, cold, limits, now)
     return events
+
+
+@kernel
+def _probe(conn, cold, limits, now):
+    """REORDER is due. A probe of the tail puts off the retransmission timeout (RFC 8985 section 7.3)."""
+    if not probe_due(conn, cold, limits, now):
+        return 0
+    if i64(conn.bits) & TAIL_DUE:
+        expire_after(conn, cold, i64(conn.rto), now)
+    return EV_RETRANSMIT
 
 
 @kernel
@@ -71,19 +85,28 @@ def _end(conn, events):
 
 @kernel
 def _retransmit(conn, cold, limits, now):
-    """Back off and go back to snd_una, or give up."""
+    """Probe a shut window, or back off and send again what is in flight, or give up."""
+    wnd = i64(conn.snd_wnd)
+    if i64(conn.state) >= ESTABLISHED and i64(conn.bits) & PERSIST and wnd:
+        raise_bits(conn, PROBE)
+        return EV_RETRANSMIT
     if _exhausted(conn, cold, limits, now):
         return _end(conn, EV_CLOSED | EV_TIMEOUT)
-    if i64(conn.state) >= ESTABLISHED and i64(conn.snd_wnd) == 0:
+    if i64(conn.state) < ESTABLISHED:
+        # A lost SYN leaves one segment as the initial window (RFC 5681 section 3.1).
+        rewind(conn, cold)
+        cold.cwnd = 1
+    elif wnd == 0:
         if sent(conn, cold) != i64(conn.snd_una):
-            rewind(conn, cold)
+            go_back(conn, cold)
         raise_bits(conn, PROBE)
     else:
-        on_timeout(conn, cold)
-    conn.retries = i64(conn.retries) + 1
+        timed_out(conn, cold, limits, now)
+    retries = i64(conn.retries) + 1
+    conn.retries = retries
     back_off(conn, limits)
     expire_after(conn, cold, i64(conn.rto), now)
-    return EV_RETRANSMIT
+    return EV_RETRANSMIT | EV_DOUBT if retries == i64(limits.r1) else EV_RETRANSMIT
 
 
 @kernel

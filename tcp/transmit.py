@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import i64
-from tcp.acks import delay_ack, describe, payload_room
-from tcp.congestion import initial_window, warm
+from dpdk_io.memory import i64, record_at
+from tcp.acks import delay_ack, payload_room
+from tcp.board import BOARD
+from tcp.congestion import initial_window, restart, warm
 from tcp.connection import (
     ACK_ALONE,
     ACK_BITS,
     ACK_DUE,
     ACK_LATER,
-    CLOSE_WAIT,
     COLD_READY,
+    CORK,
     ESTABLISHED,
     FIN_QUEUED,
-    FIN_WAIT_1,
     KEEP_ALIVE,
-    LAST_ACK,
     LOST,
+    NODELAY,
     PERSIST,
     PROBE,
     REWOUND,
     SYN_RECEIVED,
     SYN_SENT,
+    TAIL_DUE,
     TIMED,
-    TIMED_LATER,
     clear_bits,
     sent,
 )
 from tcp.deadlines import expire_after
-from tcp.segment import ACK, FIN, PSH, SYN
+from tcp.emit import fill, send_text
+from tcp.newreno import limited_transmit
+from tcp.recovery import pipe_of, track, tracked
+from tcp.resend import send_again
+from tcp.segment import ACK, SYN
 from tcp.seq import MASK, advance, distance
 
-_URGENT = ACK_BITS | LOST | PROBE
+_AGAIN = LOST | PROBE | TAIL_DUE
+_URGENT = ACK_BITS | _AGAIN
+_OVERRIDE = 200
+"""ms that less than a full segment waits for company, or for more window (RFC 9293 section 3.8.6.2.1)."""
 
 
 @inlined
@@ -54,16 +61,17 @@ def next_segment(conn, cold, out, limits, now):
     if i64(conn.state) < ESTABLISHED:
         return _handshake(conn, cold, out, limits, now)
     bits = i64(conn.bits)
-    if bits & (ACK_ALONE | LOST | PROBE):
+    if bits & (ACK_ALONE | _AGAIN):
         if bits & ACK_ALONE:
             return _acknowledge(conn, cold, out, limits, now)
-        if _again(conn, cold, out, limits, now):
+        if send_again(conn, cold, out, limits, now):
             return True
         bits = i64(conn.bits)
     queued = distance(i64(conn.snd_end), i64(conn.snd_nxt))
     if (queued > 0 or (queued == 0 and bits & FIN_QUEUED)) and _text(conn, cold, out, queued, limits, now):
         return True
-    if bits & ACK_DUE:
+    # A peer whose window stops us may be waiting for this very ACK to open it.
+    if bits & ACK_DUE or (bits & ACK_LATER and i64(conn.bits) & PERSIST):
         return _acknowledge(conn, cold, out, limits, now)
     if bits & ACK_LATER:
         delay_ack(conn, cold, limits, now)
@@ -81,7 +89,7 @@ def _handshake(conn, cold, out, limits, now):
     if i64(conn.snd_nxt) != iss and not bits & LOST:
         return _acknowledge(conn, cold, out, limits, now) if bits & ACK_DUE else False
     again = 1 if bits & LOST or i64(conn.retries) else 0
-    _fill(conn, cold, out, iss, SYN if state == SYN_SENT else SYN | ACK, 0, again, limits, now)
+    fill(conn, cold, out, iss, SYN if state == SYN_SENT else SYN | ACK, 0, again, limits, now)
     conn.snd_nxt = advance(iss, 1)
     bits &= ~(REWOUND | LOST | ACK_BITS | TIMED)
     if not again:
@@ -98,7 +106,7 @@ def _acknowledge(conn, cold, out, limits, now):
     seq = sent(conn, cold)
     if i64(conn.bits) & KEEP_ALIVE:
         seq = advance(seq, -1)
-    _fill(conn, cold, out, seq, ACK, 0, 0, limits, now)
+    fill(conn, cold, out, seq, ACK, 0, 0, limits, now)
     clear_bits(conn, ACK_BITS | KEEP_ALIVE)
     return True
 
@@ -109,123 +117,55 @@ def _text(conn, cold, out, queued, limits, now):
     bits = i64(conn.bits)
     mss = payload_room(conn, cold)
     flight = distance(i64(conn.snd_nxt), i64(conn.snd_una))
-    room = _window(conn, cold, flight, mss) - flight
+    room = _room(conn, cold, limits, flight, mss, now)
     length = max(min(queued, mss, room), 0)
     fin = 1 if bits & FIN_QUEUED and length == queued and room > length else 0
-    # Less than a full segment leaves only if it is all there is, or if no ACK will come to open the window (RFC 9293 3.8.6.2.1).
-    if length + fin == 0 or (length < mss and length < queued and flight > 0):
+    if length + fin == 0 or (length < mss and not _may_be_small(conn, cold, bits, length, fin, queued, flight, limits)):
         if flight == 0:
             _persist(conn, cold, now)
         return False
-    _send(conn, cold, out, bits, length, fin, queued, limits, now)
+    send_text(conn, cold, out, bits, length, fin, queued, limits, now)
     return True
 
 
+@kernel
+def _may_be_small(conn, cold, bits, length, fin, queued, flight, limits):
+    """May less than a full segment leave? (RFC 9293 sections 3.7.4 and 3.8.6.2.1)"""
+    if length == queued:
+        # It is all there is: a CORK holds it, and so does the Nagle algorithm while something is in flight.
+        return fin or (not bits & CORK and (flight == 0 or bits & NODELAY or not i64(limits.nagle)))
+    # The window cuts it short: no ACK will come to open it, and it is half of the largest one.
+    return flight == 0 and (not i64(conn.bits) & COLD_READY or 2 * length >= i64(cold.widest))
+
+
 @inlined
-def _window(conn, cold, flight, mss):
-    """Bytes that may be in flight: the peer's window, and the congestion window once it can matter."""
-    wnd = i64(conn.snd_wnd)
-    if i64(conn.bits) & COLD_READY == 0:
-        if flight + mss <= initial_window(mss):
-            return wnd
-        warm(conn, cold)
-    return min(wnd, i64(cold.cwnd))
+def _room(conn, cold, limits, flight, mss, now):
+    """Bytes that may leave: the peer's window, and the congestion window once it can matter."""
+    if i64(conn.bits) & COLD_READY == 0 and flight + mss <= initial_window(mss):
+        return i64(conn.snd_wnd) - flight
+    return _room_in_network(conn, cold, limits, flight, mss, now)
+
+
+@kernel
+def _room_in_network(conn, cold, limits, flight, mss, now):
+    warm(conn, cold)
+    address = tracked(conn, cold)
+    if flight == 0:
+        restart(conn, cold, now)
+    elif address == 0:
+        address = track(conn, cold, limits, now)
+    window = max(i64(cold.cwnd), mss)
+    room = i64(conn.snd_wnd) - flight
+    if address:
+        return min(room, window - pipe_of(conn, record_at(address, BOARD)))
+    return min(room, window + limited_transmit(conn, cold) - flight)
 
 
 @kernel
 def _persist(conn, cold, now):
-    """The window is shut and nothing is in flight: only a probe can tell when it opens (RFC 9293 section 3.8.6.1)."""
+    """Nothing is in flight and nothing may leave: only a probe can tell when the window opens (RFC 9293 section 3.8.6.1), and
+    what is held back for being small has its time."""
     bits = i64(conn.bits)
     if not bits & (PERSIST | REWOUND):
         conn.bits = bits | PERSIST
-        expire_after(conn, cold, i64(conn.rto), now)
-
-
-@inlined
-def _send(conn, cold, out, bits, length, fin, queued, limits, now):
-    """Send *length* bytes and *fin* from snd_nxt on."""
-    nxt = i64(conn.snd_nxt)
-    una = i64(conn.snd_una)
-    end = advance(nxt, length + fin)
-    flags = ACK | (FIN if fin else 0) | (PSH if length and length == queued else 0)
-    repeated = max(min(distance(i64(cold.snd_max), nxt), length + fin), 0) if bits & REWOUND else 0
-    _fill(conn, cold, out, nxt, flags, length, repeated, limits, now)
-    conn.snd_nxt = end
-    if bits & REWOUND:
-        if distance(end, i64(cold.snd_max)) >= 0:
-            bits &= ~REWOUND
-    elif not bits & TIMED and not fin:
-        bits |= _time(conn, cold, nxt != una, end, now)
-    if nxt == una:
-        expire_after(conn, cold, i64(conn.rto), now)
-    bits = i64(conn.bits) & COLD_READY | bits & ~(ACK_BITS | PERSIST | PROBE)
-    conn.bits = bits
-    if fin:
-        _leave(conn)
-
-
-@kernel
-def _time(conn, cold, later, end, now):
-    """Start to time a round trip; the bits that say so. One that has others ahead of it must remember its number."""
-    conn.rtt_time = now & MASK
-    if not later:
-        return TIMED
-    warm(conn, cold)
-    cold.rtt_seq = end
-    return TIMED | TIMED_LATER
-
-
-@kernel
-def _leave(conn):
-    """The FIN is sent: ESTABLISHED becomes FIN_WAIT_1 and CLOSE_WAIT becomes LAST_ACK (RFC 9293 section 3.10.4)."""
-    state = i64(conn.state)
-    if state == ESTABLISHED:
-        conn.state = FIN_WAIT_1
-    elif state == CLOSE_WAIT:
-        conn.state = LAST_ACK
-
-
-@kernel
-def _again(conn, cold, out, limits, now):
-    """One segment from snd_una: what fast retransmit found lost, or a byte (or the FIN) into a window that is shut."""
-    bits = i64(conn.bits)
-    una = i64(conn.snd_una)
-    clear_bits(conn, LOST | PROBE)
-    queued = distance(i64(conn.snd_end), una)
-    if bits & PROBE:
-        return _probe(conn, cold, out, una, queued, limits, now)
-    unacked = distance(i64(conn.snd_nxt), una)
-    if unacked <= 0:
-        return False
-    length = min(unacked, queued, payload_room(conn, cold))
-    fin = 1 if length < unacked and length == queued else 0
-    flags = ACK | (FIN if fin else 0) | (PSH if length and length == queued else 0)
-    _fill(conn, cold, out, una, flags, length, length + fin, limits, now)
-    clear_bits(conn, ACK_BITS)
-    expire_after(conn, cold, i64(conn.rto), now)
-    return True
-
-
-@kernel
-def _probe(conn, cold, out, una, queued, limits, now):
-    """The smallest segment that makes the peer tell its window."""
-    bits = i64(conn.bits)
-    length = 1 if queued > 0 else 0
-    fin = 1 if queued == 0 and bits & FIN_QUEUED else 0
-    if length + fin == 0:
-        return False
-    conn.snd_nxt = una
-    _send(conn, cold, out, bits | TIMED, length, fin, queued, limits, now)
-    clear_bits(conn, TIMED)
-    return True
-
-
-@inlined
-def _fill(conn, cold, out, seq, flags, payload_len, repeated, limits, now):
-    out.seq = seq
-    out.ack = i64(conn.rcv_nxt) if flags & ACK else 0
-    out.tcp_flags = flags
-    out.payload_len = payload_len
-    out.rexmit = 1 if repeated > 0 else 0
-    out.repeated = repeated
-    describe(conn, cold, out, limits, flags, now)
+        expire_after(conn, cold, i64(_OVERRIDE) if i64(conn.snd_wnd) else i64(conn.rto), now)

@@ -229,8 +229,8 @@ def test_established_window_update() -> None:
     assert endpoint.gets("PA", theirs(5), ours(1), 10, wnd=9999) == EV_DATA
     assert endpoint.conn.snd_wnd == 100
     endpoint.sends()
-    endpoint.queue(150)
-    assert endpoint.sends() == [Sent("A", ours(1), theirs(15), 100)]
+    endpoint.queue(100)
+    assert endpoint.sends() == [Sent("PA", ours(1), theirs(15), 100)]
 
 
 def test_established_ack_moves_una() -> None:

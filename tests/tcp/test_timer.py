@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tcp.events import EV_ACKED, EV_CLOSED, EV_ESTABLISHED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
+from tcp.events import EV_ACKED, EV_CLOSED, EV_DOUBT, EV_ESTABLISHED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
 from tcp.limits import new_limits
 from tcp.reset import reset_of
 from tcp.rto import UNIT, measure
@@ -27,8 +27,8 @@ def test_retransmission_backs_off_and_gives_up(state: str, again: Sent) -> None:
     endpoint = at(state, syn_retries=4, retries=4, rto_initial=1000, rto_max=5000)
     rto = int(endpoint.conn.rto)
     assert endpoint.conn.deadline == endpoint.now // 1000 + rto + 1
-    for _ in range(4):
-        assert endpoint.expire() == EV_RETRANSMIT
+    for count in range(1, 5):
+        assert endpoint.expire() == (EV_RETRANSMIT | EV_DOUBT if count == 3 else EV_RETRANSMIT)
         assert endpoint.state == state
         assert endpoint.sends() == [again]
         rto = min(2 * rto, 5000)

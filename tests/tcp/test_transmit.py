@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tcp.congestion import RENO
 from tcp.connection import PERSIST, TIMED
 from tcp.events import EV_ACKED, EV_CLOSED, EV_FIN_ACKED, EV_RETRANSMIT
-from tests.tcp.builders import MSS, Sent, at, ours, theirs
+from tests.tcp.builders import MSS, START, Sent, at, ours, theirs
 
 
 def test_established_data_is_cut_to_mss() -> None:
@@ -35,7 +36,7 @@ def test_established_initial_window() -> None:
     endpoint.queue(50 * MSS)
     assert len(endpoint.sends()) == 10
     endpoint.gets("A", theirs(1), ours(1 + 2 * MSS))
-    assert [sent.seq for sent in endpoint.sends()] == [ours(1 + MSS * k) for k in (10, 11, 12)]
+    assert [sent.seq for sent in endpoint.sends()] == [ours(1 + MSS * k) for k in range(10, 14)]
 
 
 def test_established_small_window() -> None:
@@ -43,7 +44,11 @@ def test_established_small_window() -> None:
     endpoint.gets("A", theirs(1), ours(1), wnd=1500)
     endpoint.queue(3000)
     assert endpoint.sends() == [Sent("A", ours(1), theirs(1), 1000)]
+    # Far less than half of what there was: it waits for more, but not for ever.
     endpoint.gets("A", theirs(1), ours(1001), wnd=300)
+    assert endpoint.sends() == []
+    assert endpoint.expire() == EV_RETRANSMIT
+    assert endpoint.now == START + 201_000
     assert endpoint.sends() == [Sent("A", ours(1001), theirs(1), 300)]
 
 
@@ -96,7 +101,7 @@ def test_round_trip_of_a_later_segment() -> None:
 
 
 def test_established_three_duplicate_acks() -> None:
-    endpoint = at("ESTABLISHED")
+    endpoint = at("ESTABLISHED", congestion=RENO)
     endpoint.queue(8 * MSS)
     assert len(endpoint.sends()) == 8
     for _ in range(2):
