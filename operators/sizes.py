@@ -11,7 +11,7 @@ from tcp.slots import SLOT_BYTES
 from tcp.wheel import ENTRY
 
 PER_CONNECTION = ("conns", "colds", "apps", "histories", "index", "slots", "wheel", "transfers")
-"""The tables that have an entry for each connection; `histories` only while records are kept, `transfers` where there may be some."""
+"""The tables that have an entry for each connection; `histories` only with records, `transfers` where there may be some."""
 
 
 def table_bytes(connections: int, records: bool, transfers: bool = False) -> int:

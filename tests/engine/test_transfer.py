@@ -239,3 +239,20 @@ def test_servers_of_clients_that_name_no_sizes() -> None:
     far = server(serve=Transfer(4000, 700, 3, headed=False))
     carry(near, far)
     assert_carried(near, far, 2100, 12_000, 5)
+
+
+def test_clients_may_be_held_before_they_begin() -> None:
+    near, far = client(transfer=Transfer(10, 10), hold_ms=100), server()
+    wire = Wire(near, far)
+    wire.run()
+    assert "BytesSent" not in near.counters("client")
+    wire.advance(102)
+    wire.run()
+    assert_carried(near, far, HEADER_LEN + 10, 10)
+
+
+def test_a_server_that_takes_no_transfers_echoes_what_would_begin_one() -> None:
+    near, far = client(transfer=Transfer(10, 10)), server(takes_transfers=False)
+    Wire(near, far).run()
+    assert near.counters("client")["unexpected"] == near.counters("client")["completed"] == 1
+    assert far.counters("server")["BytesSent"] == HEADER_LEN + 10
