@@ -6,7 +6,8 @@ from apps.addresses import Interface, ip_text
 from apps.config import RunConfig, Target, TrafficConfig
 from apps.errors import ConfigError
 from apps.netvalues import MOST_ADDRESSES
-from apps.schema import BY_FIELD, Settings
+from apps.places import Places
+from apps.transferchecks import check_transfer
 from dpdk_io.devices import parse
 from dpdk_io.errors import DeviceError
 
@@ -14,25 +15,6 @@ _INSIDE = ("loopback", "ring", "null")
 """Kinds of devices whose packets never leave the process."""
 _MOST_EXPECTED = 0xFFFF
 """Bytes of a response that a connection's record can count."""
-
-
-class Places:
-    """Where each field was given; for one that was not, the option that would give it."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def __getitem__(self, field: str) -> str:
-        if field in self._settings:
-            return self._settings[field].where
-        key = BY_FIELD[field]
-        return key.option or key.path
-
-    def item(self, field: str, index: int) -> str:
-        """The place of one element of a list."""
-        place = self[field]
-        numbered = isinstance(self._settings[field].value, list | tuple) if field in self._settings else False
-        return f"{place}[{index}]" if numbered and not place.startswith("-") else place
 
 
 def stay_inside(config: RunConfig, places: Places) -> bool:
@@ -75,6 +57,7 @@ def check_traffic(config: TrafficConfig, places: Places) -> None:
     _check_max_open(config, places)
     _check_hold(config, places)
     _check_expect(config, places)
+    check_transfer(config, places)
 
 
 def _check_hold(config: TrafficConfig, places: Places) -> None:

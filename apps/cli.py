@@ -59,6 +59,9 @@ def trafficengine(
     max_open: o.MaxOpen = None, hold_s: o.Hold = None,
     duration_s: o.Duration = None, payload: o.Payload = None, request: o.Request = None, expect: o.Expect = None,
     response: o.ResponseText = None, fin_by_client: o.FinByClient = None, fin_by_server: o.FinByServer = None,
+    send: o.Send = None, receive: o.Receive = None, rounds: o.Rounds = None, think_ms: o.Think = None,
+    half_close: o.HalfClose = None, peer: o.Peer = None, send_file: o.SendFile = None, payload_hook: o.PayloadHook = None,
+    check_hook: o.CheckHook = None, read_rate: o.ReadRate = None, window: o.Window = None,
     steering: o.Steering = None, port_mask: o.PortMask = None, kernel_side: o.KernelSideName = None, seed: o.Seed = None,
     idle: o.Idle = None, name: o.Name = None, mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None,
     pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, impair: o.Impair = None, records: o.Records = None,
@@ -75,6 +78,7 @@ def trafficengine(
         --request 'GET / HTTP/1.0\\r\\n\\r\\n' --expect 'HTTP/1.1 200' --connections 20000 --cps 5000
     te-apps trafficengine --device af_packet:eth1 --ip 10.0.0.1/24 --role server --listen 80 --response http
     te-apps trafficengine --ip 198.18.0.0/26 --max-open 1000000 --connections 1000000 --hold 10
+    te-apps trafficengine --send 1M --receive 10M --rounds 5 --think 10ms --connections 20
     te-apps trafficengine old_loopback_run.toml --map 7:00.0=net_ring0 --json
     """
     from apps.load import load_traffic

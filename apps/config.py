@@ -120,6 +120,14 @@ class Response:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Bytes that one end sends and receives in a round."""
+
+    send: int
+    receive: int
+
+
+@dataclass(frozen=True)
 class TrafficConfig(RunConfig):
     """`te-apps trafficengine`."""
 
@@ -159,6 +167,24 @@ class TrafficConfig(RunConfig):
     """Messages after which the client closes."""
     fin_by_server: int = 1
     """Messages after which the server closes."""
+    send: int | None = None
+    """Bytes this end sends in a round of a transfer; with role both, the client."""
+    receive: int | None = None
+    """Bytes it receives; neither given, nor a file: messages, no transfer."""
+    rounds: int = 1
+    think_ms: int | None = None
+    """From a response to the next request."""
+    half_close: bool = False
+    """The client's FIN follows its last request."""
+    peer: str = "engine"
+    """"engine": the other end of a transfer is one of ours and is told the sizes; "any": it is not."""
+    send_file: Path | None = None
+    payload_hook: str | None = None
+    check_hook: str | None = None
+    read_rate: int | None = None
+    """Bytes a second read of a transfer; None: all at once."""
+    window: int = 65_535
+    """Bytes a connection takes before they are read."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     steering: str = "auto"
     """How a packet finds its core: "port", "ip", "rss", or "auto", the first of port and rss that the device can."""
@@ -189,6 +215,24 @@ class TrafficConfig(RunConfig):
         if self.steering == "auto":
             return "rss" if self.listen else "port"
         return self.steering
+
+    @property
+    def transfers(self) -> bool:
+        """Whether sizes rule, instead of messages."""
+        return any(given is not None for given in (self.send, self.receive, self.send_file))
+
+    @property
+    def takes_transfers(self) -> bool:
+        """Whether connections may be transfers: of ours, or of others' clients."""
+        return self.transfers or not self.is_client
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of a round: a request, or else a file, is sent once unless `send` says how much."""
+        send = self.send
+        if send is None:
+            send = len(self.request) if self.request else self.send_file.stat().st_size if self.send_file else 0
+        return Sizes(send, self.receive or 0)
 
     @property
     def ip_blocks(self) -> tuple[int, int]:

@@ -12,9 +12,10 @@ from types import FrameType
 from typing import Any
 
 from apps.config import RunConfig
+from apps.goodput import add_up
 from apps.impaired import behind, held, impairments, mbufs
 from apps.report import Progress
-from apps.result import DONE, DURATION, SIGINT, SIGTERM, CoreResult, Result, add_up
+from apps.result import DONE, DURATION, SIGINT, SIGTERM, CoreResult, Result
 from dpdk_io import Options, Port, Ports, open_ports
 from pipeline import Core, Pipeline, Run
 

@@ -10,10 +10,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from apps.checks import Places, capacity, check_run, check_traffic, ports_listening, stay_inside
+from apps.checks import capacity, check_run, check_traffic, ports_listening, stay_inside
 from apps.config import MacswapConfig, RunConfig, Target, Timeouts, TrafficConfig
 from apps.errors import ConfigError, nearest
 from apps.legacy import LegacyReader, is_legacy
+from apps.places import Places
 from apps.portblocks import default_port_mask
 from apps.schema import BY_FIELD, Given, Settings, from_options, from_toml
 from apps.values import shown
@@ -92,8 +93,9 @@ def _read(path: Path | None, options: Options, maps: Sequence[str]) -> tuple[Set
     given = from_options(options)
     if "cps" in given:
         settings.pop("cps_per_core", None)
-    if "payload" in given and "request" in given:
-        raise ConfigError("--payload: --request says already what is sent; give one of the two")
+    for field in ("payload", "send", "send_file"):
+        if field in given and "request" in given:
+            raise ConfigError(f"{BY_FIELD[field].option}: --request says already what is sent; give one of the two")
     settings.update(given)
     _map_devices(settings, maps)
     return settings, warnings, legacy
@@ -151,6 +153,8 @@ def _traffic(given: Mapping[str, Any], places: Places, inside: bool) -> TrafficC
     if "cps" in given:
         config = replace(config, cps_per_core=given["cps"] / len(config.cores))
     config = _with_role(config, given, places)
+    if config.transfers and config.request is not None and "peer" not in given:
+        config = replace(config, peer="any")
     return replace(config, connections=_connections(config, given, inside), max_open=_max_open(config, given))
 
 
@@ -170,6 +174,8 @@ def _connections(config: TrafficConfig, given: Mapping[str, Any], inside: bool) 
         return given["connections"]
     if config.duration_s is not None or not config.is_client:
         return None
+    if config.transfers:
+        return 1
     ours = all(config.is_local(target.ip) for target in config.targets)
     return _CONNECTIONS_TO_OURSELVES if ours and inside else _CONNECTIONS_TO_OTHERS
 

@@ -72,6 +72,20 @@ Payload = Annotated[int | None, _option("--payload", "Bytes of a message. Defaul
 Request = Annotated[str | None, _option("--request", r"What a client sends, with \r\n escapes, or @FILE.", "TEXT")]
 Expect = Annotated[str | None, _option("--expect", "What each response must start with.", "PREFIX")]
 ResponseText = Annotated[str | None, _option("--response", "What a server sends: auto, echo, http, text:TEXT or @FILE.", "WHAT")]
+Send = Annotated[str | None, _option("--send", "Bytes a client sends in a round, with K, M, G or Ki, Mi, Gi.", "BYTES")]
+Receive = Annotated[str | None, _option("--receive", "Bytes a client gets in a round.", "BYTES")]
+Rounds = Annotated[int | None, _option("--rounds", "Rounds of --send and --receive on a connection. Default: 1.", "N")]
+Think = Annotated[str | None, _option("--think", "Time from a response to the next request: 10ms, 1.5s.", "TIME")]
+HalfClose = Annotated[bool | None, _option("--half-close", "FIN after the last byte sent; go on receiving.")]
+Peer = Annotated[
+    str | None,
+    _option("--peer", "engine (default): the other end is a TrafficEngine and told the sizes; any: it is not.", "WHAT"),
+]
+SendFile = Annotated[str | None, _option("--send-file", "What is sent; repeated as --send wants.", "FILE")]
+PayloadHook = Annotated[str | None, _option("--payload-hook", "A kernel that makes what is sent.", "FILE_OR_MODULE:NAME")]
+CheckHook = Annotated[str | None, _option("--check-hook", "A kernel that checks what is received.", "FILE_OR_MODULE:NAME")]
+ReadRate = Annotated[str | None, _option("--read-rate", "Bytes a second read of a transfer. Default: all at once.", "RATE")]
+Window = Annotated[str | None, _option("--window", "Bytes a connection takes before they are read. Default: 65535.", "BYTES")]
 FinByClient = Annotated[int | None, _option("--fin-by-client", "Messages after which the client closes. Default: 1000.", "N")]
 FinByServer = Annotated[int | None, _option("--fin-by-server", "Messages after which the server closes. Default: 1.", "N")]
 Steering = Annotated[str | None, _option("--steering", "How packets find their core: auto (default), port, ip or rss.", "HOW")]

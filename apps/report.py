@@ -60,6 +60,15 @@ def _ports(ports: Mapping[str, Mapping[str, int]]) -> str:
     return table(["devices", "count"], rows) if rows else ""
 
 
+def _goodput(total: Share) -> str:
+    rows = []
+    for role, ways in total.goodput.items():
+        for way, rate in ways.items():
+            if rate:
+                rows.append([f"{role} {way}", number(rate), number(rate * 8 / 1e6)])
+    return table(["goodput", "bytes/s", "Mbit/s"], rows) if rows else ""
+
+
 def _cores(result: Result, with_connections: bool) -> str:
     shown = result.cores[:_CORES_SHOWN]
     if with_connections:
@@ -98,6 +107,9 @@ def _remarks(result: Result, total: Share) -> str:
         lines.append(f"The schedule was not kept: {number(total.shortfall)} connections started late or never.")
     if total.unexpected:
         lines.append(f"{number(total.unexpected)} responses did not start as expected, {number(total.expected)} did.")
+    mismatches = total.client.counters["Mismatches"] + total.server.counters["Mismatches"]
+    if mismatches:
+        lines.append(f"{number(mismatches)} segments brought other content than was sent.")
     return "\n".join(lines)
 
 
@@ -109,6 +121,7 @@ def result_text(result: Result) -> str:
     parts.append(_cores(result, bool(with_connections)))
     if with_connections:
         parts += [
+            _goodput(total) if result.transfers else "",
             _latency(total),
             _two_roles("counters", total.client.counters, total.server.counters),
             _two_roles("released by", total.client.causes, total.server.causes),

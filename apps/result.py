@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from apps.goodput import Moved, add_up
 from pipeline.histogram import new_histogram, percentile_us
 
 SCHEMA = 1
@@ -19,7 +20,7 @@ SCHEMA = 1
 COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
     "RecvSyn", "RecvSynAck", "RecvSynAck2", "RecvFin", "RecvFinPssv", "RecvAck4Fin", "RecvAck", "RecvPayload", "RecvRst",
-    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived",
+    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived", "Mismatches",
 )  # fmt: skip
 """The counters of a role."""
 
@@ -32,15 +33,6 @@ DONE, DURATION, SIGINT, SIGTERM = "done", "duration", "SIGINT", "SIGTERM"
 """How a run ended."""
 
 _SIGNAL_EXIT = {SIGINT: 130, SIGTERM: 143}
-
-
-def add_up(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Counters added by name, in the order the names first appear."""
-    total: dict[str, int] = {}
-    for mapping in counts:
-        for name, value in mapping.items():
-            total[name] = total.get(name, 0) + int(value)
-    return total
 
 
 def plain(counts: Mapping[str, Any]) -> dict[str, int]:
@@ -133,14 +125,23 @@ class Memory:
 
 @dataclass
 class Interval:
-    """What happened in one second: *t* is its end, in seconds since the start."""
+    """What happened in one second: *t* is its end, in seconds since the start; *seconds* its length, where it is another."""
 
     t: float
     started: int
     completed: int
+    seconds: float = 1.0
+    moved: Moved = field(default_factory=Moved)
+
+    def extend(self, other: Interval) -> None:
+        """Take in the interval that follows."""
+        self.completed += other.completed
+        self.seconds += other.seconds
+        self.moved = Moved.total([self.moved, other.moved])
 
     def to_json(self) -> dict[str, Any]:
-        return {"t": round(float(self.t), 3), "started": int(self.started), "completed": int(self.completed)}
+        counts = {"t": round(float(self.t), 3), "started": int(self.started), "completed": int(self.completed)}
+        return {**counts, "goodput": self.moved.goodput(self.seconds)}
 
 
 @dataclass
@@ -169,6 +170,8 @@ class Share:
     """Packets the device brought to another core than the one that owns them; handed over in software."""
     time_wait_evicted: int = 0
     """Connections whose TIME_WAIT was ended early, to make room for younger ones or because their port was used again."""
+    moved: Moved = field(default_factory=Moved)
+    """Within the time of the run: what came while it was wound up is not in it."""
     shortfall: int = 0
     """Connections the schedule asked for and the core did not start in time."""
     syn_cookies: dict[str, int] = field(default_factory=lambda: {"sent": 0, "accepted": 0})
@@ -190,12 +193,18 @@ class Share:
         """Packets received and sent a second."""
         return (self.packets_received + self.packets_sent) / self.elapsed_s if self.elapsed_s else 0.0
 
+    @property
+    def goodput(self) -> dict[str, dict[str, float]]:
+        """Bytes of data a second, for each role and direction."""
+        return self.moved.goodput(self.elapsed_s)
+
     def to_json(self) -> dict[str, Any]:
         """The keys that one core and the whole run have in common."""
         return {
             "elapsed_s": round(float(self.elapsed_s), 6),
             "cps": round(float(self.cps), 1),
             "pps": round(float(self.pps), 1),
+            "goodput": self.goodput,
             "packets": {"received": int(self.packets_received), "sent": int(self.packets_sent)},
             "connections": self.connections.to_json(),
             "roles": {"client": self.client.connections.to_json(), "server": self.server.connections.to_json()},
@@ -237,9 +246,10 @@ def merge_intervals(parts: Iterable[Sequence[Interval]]) -> list[Interval]:
     for intervals in parts:
         for index, interval in enumerate(intervals):
             if index == len(merged):
-                merged.append(Interval(interval.t, 0, 0))
+                merged.append(Interval(interval.t, 0, 0, interval.seconds))
             merged[index].started += interval.started
             merged[index].completed += interval.completed
+            merged[index].moved = Moved.total([merged[index].moved, interval.moved])
     return merged
 
 
@@ -259,6 +269,8 @@ class Result:
     seed: int | None = None
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
     """Each device's own statistics."""
+    transfers: bool = False
+    """Whether it was about bytes: people are then shown goodput."""
 
     @property
     def total(self) -> Share:
@@ -278,6 +290,7 @@ class Result:
             expected=sum(core.expected for core in cores),
             unexpected=sum(core.unexpected for core in cores),
             misdirected=sum(core.misdirected for core in cores),
+            moved=Moved.total(core.moved for core in cores),
             time_wait_evicted=sum(core.time_wait_evicted for core in cores),
             shortfall=sum(core.shortfall for core in cores),
             syn_cookies=add_up(core.syn_cookies for core in cores),
@@ -295,6 +308,7 @@ class Result:
         least = wanted if self.ended_by == DONE else int(max(wanted, total.connections.attempted) > 0)
         missing = total.connections.completed < least
         failed = total.client.connections.failed + total.server.connections.failed + total.unexpected
+        failed += total.client.counters["Mismatches"] + total.server.counters["Mismatches"]
         return int(missing or failed > 0)
 
     def to_json(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import numpy as np
 from apps.addresses import ip_text
 from apps.config import TrafficConfig
 from apps.engine import Signals, Watch, compile_cores, core_results, port_options, port_statistics, run_of
+from apps.goodput import Moved
+from apps.hooks import contents_of
 from apps.impaired import held
 from apps.records import RecordWriter, open_records
 from apps.report import Progress
@@ -47,16 +49,19 @@ _DRAIN_LIMIT = 1.0
 _DRAIN_LOSSY = 30.0
 """The same for a run whose packets are impaired."""
 _START_AHEAD = 0.001
+_MOMENT = 0.05
+"""Seconds by which a run may be longer than it was asked to be."""
 _LABELS = {"role": ("client", "server"), "cause": CAUSES}
 
 
 def run(config: TrafficConfig) -> Result:
     """Run *config*; TeError when next hops do not answer, DeviceError when a device cannot be opened."""
+    contents = contents_of(config)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals(starting=True))
         ports = stack.enter_context(open_ports(config.devices, config.cores, port_options(config)))
         tap = open_tap(config, ports[0].mac, stack)
-        sites = [Site(config, port, tap if number == 0 else None) for number, port in enumerate(ports)]
+        sites = [Site(config, port, tap if number == 0 else None, contents) for number, port in enumerate(ports)]
         pipelines = [traffic_pipeline(site) for site in sites]
         cores = [[_instance(*on, k) for on in zip(sites, pipelines, strict=True)] for k in range(len(config.cores))]
         compile_cores([core for instances in cores for core in instances], config.quiet)
@@ -92,6 +97,8 @@ class _Traffic:
             stack.callback(self._writer.close)
         self._shown = (time.monotonic(), 0)
         self.ended_by = DONE
+        self._moved: dict[int, list[int]] = {}
+        """Bytes that each engine has sent and received by the end of the run."""
 
     @property
     def engines(self) -> list[TcpEngine]:
@@ -112,6 +119,7 @@ class _Traffic:
             watch = Watch(self.config, done=self._done, show=self._show, collect=self._collect)
             self.ended_by = watch.until_over(run, signals, start)
             end = time.monotonic()
+            self._moved = {id(engine): _moved(engine) for engine in self.engines}
             self._drain(run, signals)
         self._collect()
         return start, end
@@ -198,7 +206,8 @@ class _Traffic:
             engines = [site.engines[k] for site in self.sites]
             for engine in engines:
                 _add_engine(share, engine, elapsed, self.config.duration_s or elapsed)
-            share.intervals = merge_intervals(_intervals(engine, elapsed) for engine in engines)
+            share.moved = Moved.total(Moved(*self._moved[id(engine)]) for engine in engines)
+            share.intervals = merge_intervals(_intervals(engine, elapsed, self._moved[id(engine)]) for engine in engines)
             share.misdirected = sum(map(_misdirected, self.cores[k]))
         results[0].drops |= self._lost_outside()
         wanted = None
@@ -208,6 +217,7 @@ class _Traffic:
         return Result(
             "trafficengine", self.config.devices, results, elapsed, self.ended_by, wanted=wanted,
             asked_cps=per_core and per_core * len(self.config.cores), seed=self.config.seed, ports=ports,
+            transfers=self.config.transfers,
         )  # fmt: skip
 
     def _lost_outside(self) -> dict[str, int]:
@@ -232,7 +242,7 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for:
     _add_role(share.client, client, engine.max_established["client"])
     _add_role(share.server, server, engine.max_established["server"])
     share.expected += client["expected"]
-    share.unexpected += client["unexpected"]
+    share.unexpected += client["unexpected"] + server["unexpected"]
     share.connect += engine.connect_histogram
     share.lifetime += engine.lifetime_histogram
     share.shortfall += engine.shortfall(min(elapsed, asked_for))
@@ -246,14 +256,24 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for:
     share.memory = Memory.total([share.memory, memory])
 
 
-def _intervals(engine: TcpEngine, elapsed: float) -> list[Interval]:
-    """Second by second. What was completed after a run's last second, without anything being started, counts in that second."""
+def _moved(engine: TcpEngine) -> list[int]:
+    """Bytes sent and received so far, by the client, by the server."""
+    counters = [engine.counters(role) for role in ("client", "server")]
+    return [count[name] for count in counters for name in ("BytesSent", "BytesReceived")]
+
+
+def _intervals(engine: TcpEngine, elapsed: float, moved_by_the_end: list[int]) -> list[Interval]:
+    """Second by second. What happened in the moment after a run's last second, with nothing started, counts in that second."""
+    seconds = min(int(elapsed) + 1, len(engine.intervals))
+    moved = np.maximum.accumulate(engine.interval_bytes[:seconds])
+    moved[-1] = moved_by_the_end
+    rows = zip(engine.intervals[:seconds].tolist(), np.diff(moved, axis=0, prepend=0).tolist(), strict=True)
     found = [
-        Interval(min(second + 1.0, elapsed), started, completed)
-        for second, (started, completed) in enumerate(engine.intervals[: int(elapsed) + 1].tolist())
+        Interval(min(second + 1.0, elapsed), started, completed, min(elapsed - second, 1.0), Moved(*of_second))
+        for second, ((started, completed), of_second) in enumerate(rows)
     ]
-    if len(found) > 1 and found[-1].started == 0:
-        found[-2].completed += found.pop().completed
+    if len(found) > 1 and found[-1].started == 0 and (found[-1].seconds < _MOMENT or not found[-1].moved.any):
+        found[-2].extend(found.pop())
     return found
 
 

@@ -9,12 +9,14 @@ import numpy as np
 
 from apps.addresses import ip_text
 from apps.config import TrafficConfig
+from apps.hooks import Contents
 from apps.impaired import behind
 from apps.isn_secret import isn_secret
 from apps.memory import check_memory
 from dpdk_io import Port, toeplitz
 from dpdk_io.errors import DeviceError
 from dpdk_io.kernel_side import Tap
+from operators.app_timers import app_timers
 from operators.arp_responder import arp_responder
 from operators.drop import drop
 from operators.handover import handover
@@ -31,6 +33,7 @@ from operators.tcp_icmp import tcp_icmp
 from operators.tcp_state import tcp_check, tcp_state
 from operators.tcp_timers import tcp_timers
 from operators.to_kernel import to_kernel
+from operators.transfer_settings import Transfer
 from pipeline import GroupBy, Pipeline, Stage
 
 _SERVER_TABLE = 1 << 16
@@ -41,8 +44,9 @@ _TIME_WAITS = 4096
 class Site:
     """Where a run takes place: one device, an engine for each core on it, and what these share."""
 
-    def __init__(self, config: TrafficConfig, port: Port, tap: Tap | None) -> None:
+    def __init__(self, config: TrafficConfig, port: Port, tap: Tap | None, contents: Contents) -> None:
         self.config = config
+        self.contents = contents
         self.port = port
         self.tap = tap
         self.mac = config.mac.to_bytes(6, "big") if config.mac is not None else port.mac
@@ -115,6 +119,15 @@ class Site:
             response=config.response.body,
             fin_by_client=config.fin_by_client,
             fin_by_server=config.fin_by_server,
+            transfer=self._transfer(),
+            serve=self._serve(),
+            takes_transfers=config.takes_transfers,
+            think_ms=config.think_ms or 0,
+            read_rate=config.read_rate or 0,
+            template=self.contents.template,
+            fill_hook=self.contents.fill,
+            check_hook=self.contents.check,
+            window=config.window,
             limits={
                 "idle_ms": times.established_ms,
                 "user_timeout_ms": times.user_ms,
@@ -133,6 +146,23 @@ class Site:
             seed=config.seed,
             core=k,
         )
+
+    def _transfer(self) -> Transfer | None:
+        """What our clients do, when sizes rule."""
+        config = self.config
+        if not (config.transfers and config.is_client):
+            return None
+        sizes = config.sizes
+        return Transfer(sizes.send, sizes.receive, config.rounds, config.half_close, config.peer == "engine")
+
+    def _serve(self) -> Transfer | None:
+        """What our server does for clients that name no sizes: its own sizes, or the counterpart of our clients."""
+        config = self.config
+        if not (config.transfers and config.is_server) or config.peer == "engine" or config.request is not None:
+            return None
+        sizes = config.sizes
+        send, receive = (sizes.receive, sizes.send) if config.is_client else (sizes.send, sizes.receive)
+        return Transfer(send, receive, config.rounds, headed=False)
 
 
 def _steer_in_device(config: TrafficConfig, port: Port, rule: str) -> None:
@@ -191,6 +221,7 @@ def _steps(site: Site) -> list[Any]:
     rest: list[Any] = [to_kernel] if site.tap is not None else [drop.named("not_for_us")]
     return [
         tcp_timers,
+        *([app_timers] if site.engines[0].settings.needs_app_timers else []),
         *([arp_ask] if asks else []),
         *([tcp_client] if config.is_client else []),
         *([handover] if several else []),

@@ -19,6 +19,10 @@ Converter = Callable[[Any, str], Any]
 
 MESSAGE_LIMIT = 1 << 20
 """Bytes of the longest request or response."""
+TRANSFER_LIMIT = 1 << 40
+"""Bytes of a round, at most."""
+WINDOW_LIMIT = 65_535
+RATE_LIMIT = 2_000_000_000
 
 _ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
@@ -53,6 +57,54 @@ def positive(high: float, unit: str) -> Converter:
         return float(value)
 
     return convert
+
+
+_SIZE = re.compile(r"(\d{1,15})\s?([KMGT]i?)?B?", re.IGNORECASE)
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def size(low: int, high: int, unit: str = "bytes") -> Converter:
+    """An int, or text with a suffix: K, M, G, T are powers of 1000, Ki, Mi, Gi, Ti of 1024; of *low* to *high*."""
+
+    def convert(value: Any, where: str) -> int:
+        found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+        if isinstance(value, bool) or not (isinstance(value, int) or found):
+            raise ConfigError(f"{where}: {shown(value)} is no number of {unit}; give one like 1500, 64Ki or 10M")
+        if found:
+            suffix = (found[2] or "").upper()
+            value = int(found[1]) * (1024 if suffix.endswith("I") else 1000) ** _POWERS[suffix.rstrip("I")]
+        if not low <= value <= high:
+            raise ConfigError(f"{where}: {value} is out of range; give {low} to {high} {unit}")
+        return value
+
+    return convert
+
+
+_UNITS = {"ms": 1, "s": 1000, "min": 60_000}
+
+
+def milliseconds(value: Any, where: str) -> int:
+    """A time with its unit, such as 10ms or 1.5s, in whole milliseconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)\s?(ms|s|min)", value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ConfigError(f"{where}: {shown(value)} is no time; give one with its unit, like 10ms or 1.5s")
+    ms = round(float(found[1]) * _UNITS[found[2]])
+    if not 1 <= ms <= 1 << 31:
+        raise ConfigError(f"{where}: {shown(value)} is out of range; give at least 1ms")
+    return ms
+
+
+def readable_file(value: Any, where: str) -> Path:
+    """The path of a file that can be read and is not empty."""
+    path = Path(text(value, where))
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise ConfigError(f"{where}: {shown(value)} cannot be read ({error.strerror}); give a file that can") from None
+    if empty:
+        raise ConfigError(f"{where}: {shown(value)} is empty; give a file with something in it")
+    return path
 
 
 def choice(*names: str) -> Converter:

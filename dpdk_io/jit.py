@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -98,6 +99,23 @@ def _whole(dispatcher: Any) -> Any:
 
     dispatcher.compile = compile_whole
     return dispatcher
+
+
+def compile_callback(fn: Callable[..., Any], answers: bool) -> tuple[Any, int]:
+    """A C function of four int64 that calls *fn* and returns what it *answers*, else 0: what to keep alive, and its address."""
+    inner = kernel(fn) if isinstance(fn, FunctionType) else fn
+
+    def ask(a: int, b: int, c: int, d: int) -> int:
+        return int(inner(a, b, c, d))
+
+    def tell(a: int, b: int, c: int, d: int) -> int:
+        inner(a, b, c, d)
+        return 0
+
+    signature = types.int64(types.int64, types.int64, types.int64, types.int64)
+    with made_as(Whole):
+        made = numba.cfunc(signature, **_FLAGS)(ask if answers else tell)
+    return made, made.address
 
 
 def load_library(path: str) -> ctypes.CDLL:

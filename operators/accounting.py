@@ -9,6 +9,7 @@ from operators.engine import (
     APP_FIN_SEEN,
     APP_FINISHED,
     APP_MISMATCH,
+    APP_SHORT,
     ATTEMPTED,
     BYTES_RECEIVED,
     BYTES_SENT,
@@ -123,6 +124,8 @@ def count_finished(eng, counters, conn, app, slot, cause, failed, now):
         if not failed:
             _observe(i64(eng.lifetime_histogram), i64(app.due), now, eng)
         _count_response(eng, counters, app, failed)
+    elif bits & (APP_MISMATCH | APP_SHORT):
+        bump(counters, NOT_EXPECTED, 1)
     if i64(eng.records):
         _write_record(eng, counters, conn, app, slot, cause)
 
@@ -130,7 +133,7 @@ def count_finished(eng, counters, conn, app, slot, cause, failed, now):
 @kernel
 def _count_response(eng, counters, app, failed):
     """Did the peer answer what was expected of it, as far as anything was?"""
-    good = not i64(app.app_bits) & APP_MISMATCH and i64(app.matched) >= i64(eng.expect_len)
+    good = not i64(app.app_bits) & (APP_MISMATCH | APP_SHORT) and i64(app.matched) >= i64(eng.expect_len)
     if good and not failed:
         bump(counters, EXPECTED, 1)
     elif not good:

@@ -107,7 +107,7 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
 def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
     """Make of *mbuf* a segment that is sent for the first time."""
     if length:
-        write_payload(eng, conn, app, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
+        write_payload(eng, conn, app, slot, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
     ack, wnd, mac, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(eng.mac), i64(app.peer_mac)
     mss = scale = i64(0)
     if flags & SYN:
@@ -133,7 +133,7 @@ def _write_unusual(eng, conn, app, slot, mbuf):
     length = i64(seg.payload_len)
     if length:
         offset = distance(i64(seg.seq), i64(conn.iss)) - 1
-        write_payload(eng, conn, app, data(mbuf) + header_length(seg), offset, length)
+        write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg), offset, length)
     _headers(eng, mbuf, seg, conn, app)
     if i64(seg.rexmit):
         count_repeated(counters, app, seg)
@@ -202,6 +202,14 @@ def _send_reset(eng, out, conn, app, slot):
         _headers(eng, mbuf, seg, conn, app)
         count_reset_sent(role_counters(eng, conn))
         send(out, mbuf)
+
+
+@rare
+def abandon(eng, out, conn, app, slot, now):
+    """An RST instead of a FIN, for a connection that has done what it was for: it counts as completed."""
+    _send_reset(eng, out, conn, app, slot)
+    count_finished(eng, role_counters(eng, conn), conn, app, slot, i64(CAUSE_ACTIVE_RST), False, now)
+    release(eng, conn, app, slot)
 
 
 @kernel

@@ -14,7 +14,7 @@ from tcp.connection import COLD, CONN
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
     "RecvSyn", "RecvSynAck", "RecvSynAck2", "RecvFin", "RecvFinPssv", "RecvAck4Fin", "RecvAck", "RecvPayload", "RecvRst",
-    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived",
+    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived", "Mismatches",
     "attempted", "established", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
     "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
@@ -22,12 +22,12 @@ ROLE_COUNTERS = (
 """One int64 each, per role: packets by meaning, connections by how far they came, release causes, responses by content."""
 
 (
-    SENT_FIN, SENT_FIN_PSSV, SENT_RST, RECV_SYN, UNEXPECTED, URGENT, BYTES_SENT, BYTES_RECEIVED,
+    SENT_FIN, SENT_FIN_PSSV, SENT_RST, RECV_SYN, UNEXPECTED, URGENT, BYTES_SENT, BYTES_RECEIVED, MISMATCHES,
     ATTEMPTED, COMPLETED, FAILED, OPEN, MAX_OPEN,
     CAUSE_UNKNOWN, CAUSE_TIMEOUT, CAUSE_PASSIVE_CLOSE, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_RST, CAUSE_ACTIVE_RST,
     EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST, NO_ECHO_RING, SYN_COOKIES_SENT, SYN_COOKIES_ACCEPTED,
 ) = map(ROLE_COUNTERS.index, (
-    "SentFin", "SentFinPssv", "SentRst", "RecvSyn", "Unexpected", "Urgent", "BytesSent", "BytesReceived",
+    "SentFin", "SentFinPssv", "SentRst", "RecvSyn", "Unexpected", "Urgent", "BytesSent", "BytesReceived", "Mismatches",
     "attempted", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
     "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
@@ -60,6 +60,20 @@ APP_HELD = 1 << 12
 """An established client that does not speak before `held_until`."""
 APP_HALF_OPEN = 1 << 13
 """Counted in the engine's `half_open`."""
+APP_TRANSFER = 1 << 14
+"""Sizes rule, and the slot's TRANSFER counts."""
+APP_HEADED = 1 << 15
+"""The client's stream begins with a header that names the sizes."""
+APP_HEADING = 1 << 16
+"""The server has not got all of it yet."""
+APP_SHORT = 1 << 17
+"""Something that is to come has not come yet."""
+APP_PATTERN = 1 << 18
+"""What comes is to be the pattern."""
+APP_LAST = 1 << 19
+"""After the round that is being sent comes the FIN."""
+APP_GIVEN_UP = 1 << 20
+"""The peer sends more than anybody wants: an RST is due."""
 
 _APP = [
     ("due", "i8"),  # cycles
@@ -98,6 +112,23 @@ APP = np.dtype(
     }
 )
 """The application's side of a connection."""
+
+TRANSFER = np.dtype(
+    [
+        ("number", "i8"),  # names the connection, at both ends; the content follows from it
+        ("send", "i8"),  # bytes of a round
+        ("receive", "i8"),
+        ("queued", "i8"),  # bytes of content given to TCP so far
+        ("received", "i8"),
+        ("rounds", "u4"),
+        ("begun", "u4"),  # rounds of which this end sends its part
+        ("done", "u4"),  # rounds of which the other's part has come
+        ("unread", "u4"),  # bytes that a slow reader has not taken yet
+        ("read_us", "u4"),  # up to when it has, low 32 bits
+        ("resume_ms", "u4"),  # when it has thought enough; 0: it does not think
+    ]
+)
+"""A connection that transfers so and so many bytes. Offsets are of content: the header is before offset 0."""
 
 HISTORY = np.dtype(
     {
@@ -146,6 +177,9 @@ ENGINE = np.dtype(
             "request", "own_payload", "expect", "expect_len", "response_kind", "response",
             "response_len", "response_head_len", "echo", "echo_mask", "echo_stride", "echo_rings", "hold_ms",
             "fin_by_client", "fin_by_server", "message_len",
+            "transfers", "served", "window", "read_rate", "app_wheel", "think_ms",
+            "client_transfers", "server_transfers", "client_send", "client_receive", "server_send", "server_receive", "rounds",
+            "half_close", "headed", "sends_pattern", "template", "template_len", "fill_hook", "check_hook", "interval_bytes",
             "tw_ring", "tw_mask", "tw_head", "tw_tail", "tw_limit",
             "records", "record_mask", "record_head", "record_tail", "closing",
             "half_open", "syn_backlog", "cookies_until", "local_ranges", "n_local_ranges", "first_range",
@@ -180,6 +214,12 @@ def app_at(eng, slot):
 
 
 @kernel
+def transfer_at(eng, slot):
+    """Its transfer, if it is one (APP_TRANSFER)."""
+    return record_at(i64(eng.transfers) + slot * 64, TRANSFER)
+
+
+@kernel
 def history_at(eng, slot):
     """Its states so far; only while records are kept."""
     return record_at(i64(eng.histories) + slot * 64, HISTORY)
@@ -192,7 +232,7 @@ def prefetch_connection(eng, slot):
     prefetch(i64(eng.apps) + slot * 64)
 
 
-assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 192, 64, 64)
+assert (CONN.itemsize, COLD.itemsize, APP.itemsize, TRANSFER.itemsize, HISTORY.itemsize) == (64, 192, 64, 64, 64)
 
 
 @kernel

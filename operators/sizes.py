@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from operators.engine import APP, HISTORY
+from operators.engine import APP, HISTORY, TRANSFER
 from tcp.connection import COLD, CONN
 from tcp.index import index_bytes
 from tcp.slots import SLOT_BYTES
 from tcp.wheel import ENTRY
 
-PER_CONNECTION = ("conns", "colds", "apps", "histories", "index", "slots", "wheel")
-"""The tables that have an entry for each connection; `histories` only while records are kept."""
+PER_CONNECTION = ("conns", "colds", "apps", "histories", "index", "slots", "wheel", "transfers")
+"""The tables that have an entry for each connection; `histories` only with records, `transfers` where there may be some."""
 
 
-def table_bytes(connections: int, records: bool) -> int:
+def table_bytes(connections: int, records: bool, transfers: bool = False) -> int:
     """What these take for so many connections, but for their constant parts."""
     one = CONN.itemsize + COLD.itemsize + APP.itemsize + (HISTORY.itemsize if records else 0) + ENTRY.itemsize + SLOT_BYTES
+    one += TRANSFER.itemsize if transfers else 0
     return one * connections + index_bytes(connections)
 
 

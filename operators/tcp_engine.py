@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dpdk_io.callback import Callback
 from dpdk_io.memory import aligned
 from operators.engine import (
     APP,
@@ -21,10 +22,12 @@ from operators.engine import (
     RESPONSE_FIXED,
     ROLE_WORDS,
     TARGET,
+    TRANSFER,
 )  # fmt: skip
 from operators.message import NAME_LEN
 from operators.sizes import PER_CONNECTION, runs
 from operators.tally import named
+from operators.transfer_settings import Transfer, note_transfers
 from pipeline.histogram import BUCKETS
 from tcp.board import new_boards
 from tcp.connection import COLD, CONN
@@ -75,6 +78,24 @@ class Settings:
     response: bytes = b""
     fin_by_client: int = 1000
     fin_by_server: int = 1
+    transfer: Transfer | None = None
+    """What clients do instead of sending messages."""
+    serve: Transfer | None = None
+    """What a server does without being asked by a header."""
+    takes_transfers: bool = True
+    """A server does what a header asks for."""
+    think_ms: int = 0
+    """From a response to the next request."""
+    read_rate: int = 0
+    """Bytes a second that an application takes of a transfer; 0: all at once."""
+    template: np.ndarray | None = None
+    """Bytes that a round's content repeats, in place of the pattern."""
+    fill_hook: Callback | None = None
+    """Writes content: (address, offset, length, number of the connection)."""
+    check_hook: Callback | None = None
+    """Whether content is right: the same."""
+    window: int = 65535
+    """Bytes that a connection takes before they are read."""
     limits: dict[str, int] = field(default_factory=dict)
     connections: int = 1 << 16
     """Connections the tables hold, TIME_WAIT included."""
@@ -97,6 +118,12 @@ class Settings:
     seed: int = 1
     core: int = 0
 
+    @property
+    def needs_app_timers(self) -> bool:
+        """Does an application do anything by the clock?"""
+        foreign = self.transfer is not None and not self.transfer.headed
+        return bool(self.read_rate or self.think_ms or foreign)
+
 
 class TcpEngine:
     """One core's TCP. `address` is what operators get as the resource `tcp`."""
@@ -117,10 +144,12 @@ class TcpEngine:
         self.lifetime_histogram = self._array("lifetime_histogram", BUCKETS, "i8")
         self.intervals = self._array("intervals", _INTERVALS * 2, "i8").reshape(-1, 2)
         self.record.interval_count = _INTERVALS
+        self.interval_bytes = self._array("interval_bytes", _INTERVALS * 4, "i8").reshape(-1, 4)
         self._tables()
         self._addresses()
         self._traffic()
         self._workload()
+        self._transfers()
 
     def _array(self, name: str, count: int, dtype: Any) -> np.ndarray:
         """A zeroed array whose address goes into the engine's field *name*."""
@@ -157,7 +186,7 @@ class TcpEngine:
             "ts_offset": int(self.record.isn_clock) // 1000 & 0xFFFFFFFF,
         }
         self._limits = shared | settings.limits
-        self._block("client_limits", new_limits(**self._limits))
+        self._block("client_limits", new_limits(**{**self._limits, "rcv_wnd": settings.window}))
         self._ports = new_ports(settings.client_ports or [1], int(rng.integers(1 << 62)), max(1, len(settings.local_ips)))
         self._block("ports", self._ports)
         self.record.tw_limit = settings.time_waits
@@ -209,7 +238,7 @@ class TcpEngine:
 
     def _workload(self) -> None:
         settings = self.settings
-        self.record.own_payload = int(settings.request is None)
+        self.record.own_payload = int(settings.request is None and settings.transfer is None)
         request = settings.request
         if request is None:
             request = (np.arange(settings.payload) & 0xFF).astype(np.uint8).tobytes()
@@ -218,7 +247,7 @@ class TcpEngine:
         if settings.expect:
             self._bytes("expect", settings.expect)
             self.record.expect_len = len(settings.expect)
-        elif settings.expect_echo and settings.request is None and settings.payload >= NAME_LEN:
+        elif settings.expect_echo and self.record.own_payload and settings.payload >= NAME_LEN:
             self.record.expect_len = 8
         self._response()
 
@@ -240,8 +269,16 @@ class TcpEngine:
         self._array("echo", (size + 64) * rings, "u1")
         self._block("echo_rings", new_slots(rings))
         self.record.echo_mask = size - 1
-        window = size - 1 if echoes else 65535
+        window = min(size - 1, settings.window) if echoes else settings.window
         self._block("server_limits", new_limits(**{**self._limits, "rcv_wnd": window}))
+
+    def _transfers(self) -> None:
+        settings = self.settings
+        if settings.transfer or (settings.listen and settings.takes_transfers):
+            self._array("transfers", settings.connections, TRANSFER)
+        note_transfers(self.record, settings)
+        if settings.needs_app_timers:
+            self._block("app_wheel", new_wheel(settings.connections))
 
     def start(self, epoch: int, hertz: int) -> None:
         """TCP's clock begins at *epoch* (cycles) and runs at *hertz*. Before the cores poll; clients wait for `begin`."""
@@ -273,7 +310,8 @@ class TcpEngine:
     @property
     def for_each_connection(self) -> dict[str, int]:
         """Bytes of the tables that have an entry for each connection there is room for."""
-        return {name: self.sizes[name] for name in PER_CONNECTION if name != "histories" or self.settings.records}
+        kept = {"histories": bool(self.settings.records), "transfers": "transfers" in self.sizes}
+        return {name: self.sizes[name] for name in PER_CONNECTION if kept.get(name, True)}
 
     def counters(self, role: str) -> dict[str, int]:
         """The counters of "client" or "server" by name."""

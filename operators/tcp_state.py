@@ -125,13 +125,13 @@ def _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now):
     count_received(eng, counters, conn, app, events, meta, now)
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
-            begin(eng, conn, app)
+            begin(eng, conn, app, slot)
         if events & EV_DATA:
             address = pkt + i64(meta.payload) + i64(meta.skip)
-            events |= deliver(eng, conn, app, address, i64(meta.accepted), i64(meta.tcp_flags))
+            events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
         if events & EV_FIN:
             end(eng, conn, app)
-    update_window(eng, conn, app)
+    update_window(eng, conn, app, slot)
     return events
 
 

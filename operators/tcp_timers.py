@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dpdk_io.jit import kernel
-from dpdk_io.memory import i64, record_at
+from dpdk_io.memory import i64, record_at, store64
 from operators.connections import act, limits_of
-from operators.engine import APP_HELD, ENGINE, app_at, cold_at, conn_at
+from operators.engine import APP_HELD, BYTES_RECEIVED, BYTES_SENT, ENGINE, app_at, cold_at, conn_at, peek
 from operators.workload import speak
 from pipeline import room, tick
 from pipeline.outbox import behind
@@ -40,9 +40,20 @@ def tcp_timers(now, out, tcp):
 @kernel
 def _next_second(eng, now):
     """Counts of started and completed connections go to the second they fall into; the last bucket takes all beyond the table."""
+    _note_bytes(eng)
     seconds = max(now - i64(eng.begun), 0) // i64(eng.second_cycles)
     eng.interval = min(seconds, i64(eng.interval_count) - 1)
     eng.next_second = i64(eng.begun) + (seconds + 1) * i64(eng.second_cycles)
+
+
+@kernel
+def _note_bytes(eng):
+    """How many bytes have been sent and received up to the end of this second: by the client, by the server."""
+    row = i64(eng.interval_bytes) + i64(eng.interval) * 32
+    store64(row, peek(i64(eng.client), BYTES_SENT))
+    store64(row + 8, peek(i64(eng.client), BYTES_RECEIVED))
+    store64(row + 16, peek(i64(eng.server), BYTES_SENT))
+    store64(row + 24, peek(i64(eng.server), BYTES_RECEIVED))
 
 
 @kernel
@@ -52,7 +63,7 @@ def _expire(eng, out, slot, now):
         return
     if i64(app.app_bits) & APP_HELD:
         events = i64(0)
-        speak(eng, conn, app)
+        speak(eng, conn, app, slot)
     else:
         events = on_timer(conn, cold, record_at(limits_of(eng, conn), LIMITS), i64(eng.now_us))
     act(eng, out, conn, app, slot, events, now)

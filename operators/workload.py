@@ -5,12 +5,14 @@ server answers each: with the bytes themselves (echo), or with a template. A mes
 `message_len` bytes have come; an HTTP request with its blank line. Payload is a function of the stream offset, so that
 anything can be sent again: templates repeat, and so do messages of ours, which a server that sends them back makes again from
 their first 16 bytes. Only the echo of anything else is kept, in a ring, until it is acknowledged (`echo.py`).
+Where sizes rule instead of messages it is a transfer (APP_TRANSFER), in `transfer.py`.
 """
 
 from __future__ import annotations
 
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import div64, i64, load8, load32, load64
+from operators.accounting import role_counters
 from operators.echo import echoes_own, keep_echo, write_echo
 from operators.engine import (
     APP_DECIDED,
@@ -20,10 +22,21 @@ from operators.engine import (
     APP_HELD,
     APP_HTTP,
     APP_MISMATCH,
+    APP_TRANSFER,
     RESPONSE_AUTO,
     RESPONSE_ECHO,
 )  # fmt: skip
 from operators.message import MAGIC, own_byte, repeat, write_own
+from operators.transfer import (
+    begin_as_client,
+    begin_as_server,
+    begin_by_header,
+    transfer_ends,
+    transfer_goes_on,
+    transfer_takes,
+    write_transfer,
+)
+from operators.transfer_header import may_be_header
 from tcp.application import close, queue
 from tcp.connection import ACK_DUE, CLIENT, raise_bits
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RST_DUE
@@ -37,16 +50,20 @@ _GET, _HEAD, _POST, _PUT = 0x20544547, 0x44414548, 0x54534F50, 0x20545550
 
 
 @kernel
-def begin(eng, conn, app):
+def begin(eng, conn, app, slot):
     """The connection is established: the client speaks first, at once or when it has been held."""
     if i64(conn.bits) & CLIENT:
         if i64(eng.hold_ms):
             _hold(eng, app)
+        elif i64(eng.client_transfers):
+            begin_as_client(eng, conn, app, slot)
         else:
             _send_message(eng, conn, app)
     else:
         app.app_bits = i64(app.app_bits) & ~APP_HALF_OPEN
         eng.half_open = i64(eng.half_open) - 1
+        if i64(eng.server_transfers):
+            begin_as_server(eng, conn, app, slot)
 
 
 @rare
@@ -56,10 +73,13 @@ def _hold(eng, app):
 
 
 @rare
-def speak(eng, conn, app):
+def speak(eng, conn, app, slot):
     """A client has been held long enough."""
     app.app_bits = i64(app.app_bits) & ~APP_HELD
-    _send_message(eng, conn, app)
+    if i64(eng.client_transfers):
+        begin_as_client(eng, conn, app, slot)
+    else:
+        _send_message(eng, conn, app)
 
 
 @kernel
@@ -71,26 +91,31 @@ def _send_message(eng, conn, app):
 
 
 @kernel
-def deliver(eng, conn, app, address, length, flags):
+def deliver(eng, conn, app, slot, address, length, flags):
     """Take *length* new bytes of the stream at *address*, which came with the TCP flags *flags*; EV_ bits, or 0: all is well."""
     if i64(conn.bits) & CLIENT:
-        _client_takes(eng, conn, app, address, length, flags)
+        _client_takes(eng, conn, app, slot, address, length, flags)
         return i64(0)
-    return _server_takes(eng, conn, app, address, length, flags)
+    return _server_takes(eng, conn, app, slot, address, length, flags)
 
 
 @kernel
 def end(eng, conn, app):
     """The peer has sent everything: so do we, after what is queued."""
+    if i64(app.app_bits) & APP_TRANSFER:
+        transfer_ends(app)
+        return
     app.app_bits = i64(app.app_bits) & ~APP_HELD
     close(conn)
 
 
 @kernel
-def _client_takes(eng, conn, app, address, length, flags):
+def _client_takes(eng, conn, app, slot, address, length, flags):
     if i64(eng.expect_len) > i64(app.matched) and not i64(app.app_bits) & APP_MISMATCH:
         _compare(eng, app, address, length)
     if not i64(eng.own_payload):
+        if i64(app.app_bits) & APP_TRANSFER:
+            transfer_takes(eng, role_counters(eng, conn), conn, app, slot, address, length)
         return
     pending = i64(app.pending) + length
     if pending < i64(eng.message_len):
@@ -120,12 +145,11 @@ def _compare(eng, app, address, length):
 
 
 @kernel
-def _server_takes(eng, conn, app, address, length, flags):
+def _server_takes(eng, conn, app, slot, address, length, flags):
     if not i64(app.app_bits) & APP_DECIDED:
-        _decide(eng, app, address, length)
-    if i64(app.app_bits) & APP_HTTP:
-        for _ in range(_blank_lines(app, address, length)):
-            _answer(eng, conn, app, i64(app.reply))
+        _decide(eng, conn, app, slot, address, length)
+    if i64(app.app_bits) & (APP_HTTP | APP_TRANSFER):
+        _takes_other(eng, conn, app, slot, address, length)
         return i64(0)
     if i64(app.reply) == 0:
         if not keep_echo(eng, conn, app, address, length):
@@ -141,6 +165,16 @@ def _server_takes(eng, conn, app, address, length, flags):
 
 
 @kernel
+def _takes_other(eng, conn, app, slot, address, length):
+    """A server takes what does not come in messages of its own."""
+    if i64(app.app_bits) & APP_TRANSFER:
+        transfer_takes(eng, role_counters(eng, conn), conn, app, slot, address, length)
+        return
+    for _ in range(_blank_lines(app, address, length)):
+        _answer(eng, conn, app, i64(app.reply))
+
+
+@kernel
 def _answer(eng, conn, app, length):
     """A message is complete: queue *length* bytes of response, and the FIN after the last one."""
     received = i64(app.received_messages) + 1
@@ -152,10 +186,15 @@ def _answer(eng, conn, app, length):
 
 
 @kernel
-def _decide(eng, app, address, length):
+def _decide(eng, conn, app, slot, address, length):
     """What kind of answer do the first bytes ask for? `reply` is its length; 0: they are sent back."""
     bits = i64(app.app_bits) | APP_DECIDED
     word = load32(address) if length >= 4 else i64(0)
+    if bits & APP_TRANSFER or (may_be_header(word, address, length) and i64(eng.transfers)):
+        app.app_bits = bits
+        if not bits & APP_TRANSFER:
+            begin_by_header(eng, conn, app, slot)
+        return
     kind = i64(eng.response_kind)
     reply = i64(0)
     if kind == RESPONSE_AUTO and word in (_GET, _HEAD, _POST, _PUT):
@@ -188,9 +227,13 @@ def _blank_lines(app, address, length):
 
 
 @kernel
-def update_window(eng, conn, app):
-    """An echoing server takes only what its ring has room for."""
-    if not i64(app.app_bits) & APP_ECHOES:
+def update_window(eng, conn, app, slot):
+    """An echoing server takes only what its ring has room for; transfers have windows of their own, and go on."""
+    bits = i64(app.app_bits)
+    if not bits & (APP_ECHOES | APP_TRANSFER):
+        return
+    if bits & APP_TRANSFER:
+        transfer_goes_on(eng, conn, app, slot)
         return
     size = i64(eng.echo_mask) + 1
     room = size - distance(i64(conn.snd_end), i64(conn.snd_una))
@@ -201,15 +244,20 @@ def update_window(eng, conn, app):
 
 
 @kernel
-def write_payload(eng, conn, app, address, offset, length):
+def write_payload(eng, conn, app, slot, address, offset, length):
     """Make the *length* bytes at stream *offset* of what this end sends."""
     if i64(conn.bits) & CLIENT:
         if i64(eng.own_payload):
             name = i64(conn.local_ip) | (i64(conn.local_port) | i64(eng.core) << 16) << 32
             write_own(eng, i64(app.uid), name, address, offset, length)
+        elif i64(app.app_bits) & APP_TRANSFER:
+            write_transfer(eng, conn, app, slot, address, offset, length)
         else:
             repeat(i64(eng.request), i64(eng.message_len), address, offset, length)
     elif i64(app.reply):
-        repeat(i64(eng.response), i64(app.reply), address, offset, length)
+        if i64(app.app_bits) & APP_TRANSFER:
+            write_transfer(eng, conn, app, slot, address, offset, length)
+        else:
+            repeat(i64(eng.response), i64(app.reply), address, offset, length)
     else:
         write_echo(eng, app, address, offset, length)

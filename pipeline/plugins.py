@@ -49,18 +49,24 @@ def load(target: str) -> Pipeline:
     Modules are looked for in the current directory too, and FILE.py may import its neighbours. PipelineError says in one line
     what is wrong.
     """
-    place, _, name = target.rpartition(":")
-    if not place or not name:
-        raise PipelineError(f"{target!r}: name a pipeline as FILE.py:NAME or MODULE:NAME")
-    module = _module(place)
-    made = getattr(module, name, None)
-    if made is None:
-        names = [n for n, v in vars(module).items() if isinstance(v, Pipeline)]
-        raise PipelineError(f"{place} has no {name!r}{nearest(name, names) if names else ', nor any other Pipeline'}")
+    made = named(target, "pipeline", lambda value: isinstance(value, Pipeline))
     if callable(made) and not isinstance(made, Pipeline):
         made = _made(target, made)
     if not isinstance(made, Pipeline):
         raise PipelineError(f"{target} is a {type(made).__name__}, not a Pipeline")
+    return made
+
+
+def named(target: str, kind: str, is_one: Callable[[Any], bool]) -> Any:
+    """The object named FILE.py:NAME or MODULE:NAME. *kind* is what it should be, *is_one* finds its likes for the message."""
+    place, _, name = target.rpartition(":")
+    if not place or not name:
+        raise PipelineError(f"{target!r}: name a {kind} as FILE.py:NAME or MODULE:NAME")
+    module = _module(place)
+    made = getattr(module, name, None)
+    if made is None:
+        names = [n for n, v in vars(module).items() if is_one(v)]
+        raise PipelineError(f"{place} has no {name!r}{nearest(name, names) if names else f', nor any other {kind.capitalize()}'}")
     return made
 
 

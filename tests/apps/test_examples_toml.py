@@ -19,6 +19,7 @@ DEVICES = {
     "macswap.toml": ("af_packet:eth1",),
     "server.toml": ("af_packet:eth1",),
     "trafficengine_0_2.toml": ("7:00.0",),
+    "transfer.toml": ("loopback",),
     "two_cores.toml": ("loopback:scatter",),
 }
 
@@ -57,6 +58,7 @@ def test_roles() -> None:
         "client.toml": "client",
         "loopback.toml": "both",
         "server.toml": "server",
+        "transfer.toml": "both",
         "trafficengine_0_2.toml": "both",
         "two_cores.toml": "both",
     }

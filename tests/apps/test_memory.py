@@ -20,12 +20,14 @@ def test_a_connection_takes_at_most_400_bytes() -> None:
     assert table_bytes(2 * MILLION, records=False) <= 400 * 2 * MILLION
 
 
+@pytest.mark.parametrize("transfers", [False, True])
 @pytest.mark.parametrize("records", [0, 64])
 @pytest.mark.parametrize("connections", [1000, 65536, 65537])
-def test_what_is_computed_is_what_is_made(connections: int, records: int) -> None:
-    engine = TcpEngine(Settings(mac=bytes(6), local_ips=[1], connections=connections, records=records))
+def test_what_is_computed_is_what_is_made(connections: int, records: int, transfers: bool) -> None:
+    own = {"connections": connections, "records": records, "takes_transfers": transfers}
+    engine = TcpEngine(Settings(mac=bytes(6), local_ips=[1], listen=[80], **own))
     made = sum(engine.for_each_connection.values())
-    assert 0 <= made - table_bytes(connections, records=bool(records)) <= WHEEL_HEADS + 4096
+    assert 0 <= made - table_bytes(connections, bool(records), transfers) <= WHEEL_HEADS + 4096
     assert sum(engine.sizes.values()) > made
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from apps.goodput import Moved
 from apps.report import Progress, doctor_text, number, result_text
 from apps.result import CAUSES, COUNTERS, DURATION, SIGINT, SIGTERM, Connections, CoreResult, Interval, Memory, Result, Role
 from pipeline.histogram import bucket, new_histogram
@@ -38,7 +39,9 @@ def core(index: int, failed: int = 0) -> CoreResult:
         server=role(90, 0, 3, RecvSyn=90), syn_cookies={"sent": 7, "accepted": index},
         memory=Memory(10, {"conns": 640 + index, "index": 160}, 99), drops={"parse.short": 2 * index, "rx_nombuf": 0},
         connect=histogram(1000, 2000, 3000),
-        lifetime=histogram(10_000), intervals=[Interval(1.0, 60, 50), Interval(2.0, 40, 50)][: 2 - index],
+        lifetime=histogram(10_000),
+        intervals=[Interval(1.0, 60, 50), Interval(2.0, 40, 50, 0.5, Moved(5, 10, 15, 20))][: 2 - index],
+        moved=Moved(1000, 2000, 3000 + index, 4000),
     )  # fmt: skip
 
 
@@ -94,7 +97,13 @@ def test_cores_are_added_up() -> None:
     assert made["drops"] == {"parse.short": 2, "rx_nombuf": 0}
     assert (made["cps"], made["pps"]) == (100.0, 1410.0)
     assert made["packets"] == {"received": 1400, "sent": 1420}
-    assert made["intervals"] == [{"t": 1.0, "started": 120, "completed": 100}, {"t": 2.0, "started": 40, "completed": 50}]
+    none = dict.fromkeys(("client", "server"), {"sent": 0.0, "received": 0.0})
+    some = {"client": {"sent": 10.0, "received": 20.0}, "server": {"sent": 30.0, "received": 40.0}}
+    assert made["intervals"] == [
+        {"t": 1.0, "started": 120, "completed": 100, "goodput": none},
+        {"t": 2.0, "started": 40, "completed": 50, "goodput": some},
+    ]
+    assert made["goodput"] == {"client": {"sent": 1000.0, "received": 2000.0}, "server": {"sent": 3000.5, "received": 4000.0}}
     assert made["syn_cookies"] == {"sent": 14, "accepted": 1}
     tables = {"conns": 1281, "index": 320, "other": 198}
     assert made["memory"] == {"connections": 20, "per_connection": 80.0, "total": 1799, "tables": tables}
@@ -227,3 +236,18 @@ def test_no_progress_when_it_is_not_wanted() -> None:
     progress.update(1.0, 1, 0, 1, 1.0)
     progress.close()
     assert stream.text == ""
+
+
+def test_goodput_is_shown_where_it_matters() -> None:
+    assert "goodput" not in result_text(two_cores())
+    text = result_text(two_cores(transfers=True))
+    assert "client received  2,000" in " ".join(text.split()).replace("received ", "received  ")
+    assert "Mbit/s" in text
+
+
+def test_content_that_differs_fails_the_run() -> None:
+    made = two_cores()
+    assert made.exit_code == 0
+    made.cores[1].server.counters["Mismatches"] = 3
+    assert made.exit_code == 1
+    assert "3 segments brought other content than was sent." in result_text(made)

@@ -14,6 +14,7 @@ import numpy as np
 
 from dpdk_io.clock import cycles
 from dpdk_io.memory import aligned
+from operators.app_timers import app_timers
 from operators.arp_responder import arp_responder
 from operators.drop import drop
 from operators.handover import handover
@@ -51,7 +52,7 @@ _resources: dict[str, Any] = {}
 def pipeline() -> Pipeline:
     """All that can stand in trafficengine's pipeline, for every host the same."""
     steps = [
-        tcp_timers, arp_ask, tcp_client, handover, own_mac, parse,
+        tcp_timers, app_timers, arp_ask, tcp_client, handover, own_mac, parse,
         GroupBy(
             "kind",
             {

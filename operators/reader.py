@@ -1,0 +1,75 @@
+"""An application that reads slowly: so many bytes a second, so that the window shuts and opens again.
+
+Content is verified when it arrives; what is not read yet is a number. The right edge of the window never moves left, and moves
+right by at least a segment, or half the window, at a time (RFC 9293 section 3.8.6.2.2).
+"""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel, rare
+from dpdk_io.memory import div64, i64, record_at
+from tcp.connection import ACK_DUE, raise_bits
+from tcp.seq import MASK
+from tcp.wheel import WHEEL, arm
+
+MOST_RATE = 2_000_000_000
+"""Bytes a second: with more, counting them could go wrong."""
+_SECOND = 1_000_000
+_LONGEST = 60_000
+
+
+@rare
+def put_aside(eng, conn, slot, transfer, length):
+    """*length* more bytes wait to be read; they have come out of the window."""
+    _read(eng, transfer)
+    if i64(transfer.unread) == 0:
+        transfer.read_us = i64(eng.now_us) & MASK
+    transfer.unread = i64(transfer.unread) + length
+    _tell(eng, conn, transfer, max(i64(conn.rcv_wnd) - length, 0))
+    wake(eng, conn, slot, transfer)
+
+
+@kernel
+def go_on_reading(eng, conn, transfer):
+    """Time has passed: a window that opens is told at once."""
+    before = i64(conn.rcv_wnd)
+    _read(eng, transfer)
+    _tell(eng, conn, transfer, before)
+    if i64(conn.rcv_wnd) > before:
+        raise_bits(conn, ACK_DUE)
+
+
+@kernel
+def _read(eng, transfer):
+    """Take as many bytes as time has come for."""
+    rate, unread = i64(eng.read_rate), i64(transfer.unread)
+    since = (i64(eng.now_us) - i64(transfer.read_us)) & MASK
+    n = min(div64(since * rate, _SECOND), unread)
+    transfer.unread = unread - n
+    transfer.read_us = (i64(transfer.read_us) + n * _SECOND // rate) & MASK
+
+
+@kernel
+def _step(eng, conn):
+    return min(i64(eng.window) >> 1, i64(conn.mss))
+
+
+@kernel
+def _tell(eng, conn, transfer, left):
+    """The window: what is *left* of it, or all there is room for when that is worth telling."""
+    room = i64(eng.window) - i64(transfer.unread)
+    conn.rcv_wnd = room if room - left >= _step(eng, conn) or i64(transfer.unread) == 0 else left
+
+
+@kernel
+def wake(eng, conn, slot, transfer):
+    """Have `app_timers` look at the connection when enough is read to open the window, or when it has thought enough."""
+    deadline = i64(transfer.resume_ms)
+    unread = i64(transfer.unread)
+    if unread:
+        room = i64(eng.window) - unread
+        wanted = max(min(_step(eng, conn) - room + i64(conn.rcv_wnd), unread), 1)
+        reading = (div64(i64(eng.now_us), 1000) + min(wanted * 1000 // i64(eng.read_rate) + 1, _LONGEST)) & MASK
+        deadline = reading if deadline == 0 else min(deadline, reading)
+    if deadline:
+        arm(record_at(i64(eng.app_wheel), WHEEL), slot, deadline)

@@ -1,0 +1,239 @@
+"""Transfers: rounds of a request and a response of given sizes, at both ends, for as long and as large as one likes.
+
+The client sends a request, takes the response, thinks, and begins the next round; the server answers each request that has come
+whole. No byte of either is kept: `content` makes them, and verifies them, by their place. The server closes after its last
+response, the client after the last one it has got, or, where it closes half, after its last request.
+"""
+
+from __future__ import annotations
+
+from dpdk_io.jit import kernel, rare
+from dpdk_io.memory import div64, i64
+from operators.content import content_differs, write_content
+from operators.engine import (
+    APP_GIVEN_UP,
+    APP_HEADED,
+    APP_HEADING,
+    APP_LAST,
+    APP_MISMATCH,
+    APP_PATTERN,
+    APP_SHORT,
+    APP_TRANSFER,
+    MISMATCHES,
+    bump,
+    transfer_at,
+)  # fmt: skip
+from operators.reader import put_aside, wake
+from operators.transfer_header import HEADER_LEN, MOST_BYTES, take_header, write_header
+from tcp.application import close, queue
+from tcp.connection import CLIENT
+from tcp.seq import MASK, advance, distance
+
+
+@rare
+def begin_as_client(eng, conn, app, slot):
+    """Send the header, if any, and the first request."""
+    transfer = transfer_at(eng, slot)
+    _clear(transfer, i64(eng.client_send), i64(eng.client_receive), i64(eng.rounds))
+    transfer.number = i64(eng.core) << 32 | i64(app.uid)
+    bits = i64(app.app_bits) | APP_TRANSFER | APP_SHORT
+    if i64(eng.headed):
+        bits |= APP_HEADED | (APP_PATTERN if i64(eng.sends_pattern) else 0)
+        queue(conn, i64(HEADER_LEN))
+    app.app_bits = bits
+    _next_request(eng, conn, app, transfer)
+
+
+@rare
+def begin_as_server(eng, conn, app, slot):
+    """Sizes are our own settings: no header comes."""
+    _accept(eng, conn, app, i64(APP_SHORT))
+    _clear(transfer_at(eng, slot), i64(eng.server_send), i64(eng.server_receive), i64(eng.rounds))
+    number = i64(eng.served) + 1
+    eng.served = number
+    app.uid = number & MASK
+    transfer_at(eng, slot).number = i64(eng.core) << 32 | (number & MASK)
+    _answer_requests(eng, conn, app, transfer_at(eng, slot))
+
+
+@rare
+def begin_by_header(eng, conn, app, slot):
+    """A header begins to come."""
+    _accept(eng, conn, app, i64(APP_HEADING | APP_SHORT))
+    _clear(transfer_at(eng, slot), i64(0), i64(0), i64(0))
+
+
+@kernel
+def _accept(eng, conn, app, bits):
+    """`reply` is not 0: what is sent is no echo."""
+    app.app_bits = i64(app.app_bits) | APP_TRANSFER | bits
+    app.reply = 1
+    app.pending = 0
+    conn.rcv_wnd = i64(eng.window)
+
+
+@kernel
+def _clear(transfer, send, receive, rounds):
+    transfer.number = 0
+    transfer.send = send
+    transfer.receive = receive
+    transfer.queued = 0
+    transfer.received = 0
+    transfer.rounds = rounds
+    transfer.begun = 0
+    transfer.done = 0
+    transfer.unread = 0
+    transfer.read_us = 0
+    transfer.resume_ms = 0
+
+
+@rare
+def transfer_takes(eng, counters, conn, app, slot, address, length):
+    """Take *length* new bytes of the stream at *address*, in order. `transfer_goes_on` is to follow."""
+    transfer = transfer_at(eng, slot)
+    if i64(app.app_bits) & APP_HEADING:
+        few = take_header(transfer, app, address, length)
+        if few < 0:
+            _refuse(counters, app, transfer)
+            return
+        address += few
+        length -= few
+    if length == 0:
+        return
+    if content_differs(eng, conn, app, transfer, address, i64(transfer.received), length):
+        mismatched(counters, app)
+    received = i64(transfer.received) + length
+    transfer.received = received
+    if received > i64(transfer.receive) * i64(transfer.rounds):
+        _too_much(eng, counters, conn, app, slot, transfer)
+    if i64(eng.read_rate):
+        put_aside(eng, conn, slot, transfer, length)
+
+
+@kernel
+def mismatched(counters, app):
+    """Content came that nobody can have sent."""
+    bump(counters, MISMATCHES, 1)
+    app.app_bits = i64(app.app_bits) | APP_MISMATCH
+
+
+@kernel
+def _refuse(counters, app, transfer):
+    """What began like a header is none of this version: nothing is answered, and we close."""
+    mismatched(counters, app)
+    app.app_bits = i64(app.app_bits) & ~(APP_HEADING | APP_PATTERN) | APP_LAST
+    _clear(transfer, i64(0), i64(MOST_BYTES), i64(1))
+
+
+@rare
+def transfer_goes_on(eng, conn, app, slot):
+    """After each segment: what has come may end a round, what was acknowledged may make room for more."""
+    if i64(app.app_bits) & APP_HEADING:
+        return
+    transfer = transfer_at(eng, slot)
+    if not i64(conn.bits) & CLIENT:
+        _answer_requests(eng, conn, app, transfer)
+    elif _is_over(conn, transfer):
+        _end_round(eng, conn, app, slot, transfer)
+    else:
+        _give_to_tcp(conn, app, transfer)
+
+
+@kernel
+def _is_over(conn, transfer):
+    """Has the round come to its end: the response is here, or, if none is wanted, the request has arrived?"""
+    done = i64(transfer.done)
+    if done == i64(transfer.begun):
+        return False
+    if i64(transfer.receive):
+        return i64(transfer.received) >= (done + 1) * i64(transfer.receive)
+    return i64(transfer.queued) == (done + 1) * i64(transfer.send) and distance(i64(conn.snd_una), i64(conn.snd_end)) >= 0
+
+
+@kernel
+def _end_round(eng, conn, app, slot, transfer):
+    """The client has its response."""
+    done = i64(transfer.done) + 1
+    transfer.done = done
+    if done == i64(transfer.rounds):
+        app.app_bits = i64(app.app_bits) & ~APP_SHORT | APP_LAST
+        _give_to_tcp(conn, app, transfer)
+    elif i64(eng.think_ms):
+        transfer.resume_ms = max((div64(i64(eng.now_us), 1000) + i64(eng.think_ms) + 1) & MASK, 1)
+        wake(eng, conn, slot, transfer)
+    else:
+        _next_request(eng, conn, app, transfer)
+
+
+@kernel
+def _next_request(eng, conn, app, transfer):
+    begun = i64(transfer.begun) + 1
+    transfer.begun = begun
+    if begun == i64(transfer.rounds) and (i64(eng.half_close) or i64(transfer.receive) == 0):
+        app.app_bits = i64(app.app_bits) | APP_LAST
+    _give_to_tcp(conn, app, transfer)
+
+
+@kernel
+def resume(eng, conn, app, transfer):
+    """Thought enough: the next request, unless the peer has gone."""
+    transfer.resume_ms = 0
+    if not i64(app.app_bits) & APP_LAST:
+        _next_request(eng, conn, app, transfer)
+
+
+@kernel
+def _answer_requests(eng, conn, app, transfer):
+    """The server answers the requests that are here whole."""
+    rounds, receive = i64(transfer.rounds), i64(transfer.receive)
+    here = min(i64(transfer.received) // receive, rounds) if receive else rounds
+    transfer.done = here
+    transfer.begun = here
+    if here == rounds:
+        app.app_bits = i64(app.app_bits) & ~APP_SHORT | APP_LAST
+    _give_to_tcp(conn, app, transfer)
+
+
+@kernel
+def _give_to_tcp(conn, app, transfer):
+    """Queue what is to be sent, as much of it as TCP takes, and the FIN after the last byte."""
+    owed = i64(transfer.begun) * i64(transfer.send)
+    queued = i64(transfer.queued)
+    if queued < owed:
+        queued += queue(conn, owed - queued)
+        transfer.queued = queued
+    if queued == owed and i64(app.app_bits) & APP_LAST:
+        close(conn)
+
+
+@kernel
+def _too_much(eng, counters, conn, app, slot, transfer):
+    """More has come than was agreed. A client of foreign servers has what it wants, and gives the connection up."""
+    bits = i64(app.app_bits)
+    if bits & APP_PATTERN or not i64(eng.app_wheel):
+        mismatched(counters, app)
+    elif not bits & (APP_SHORT | APP_GIVEN_UP):
+        app.app_bits = bits | APP_GIVEN_UP
+        transfer.resume_ms = max(div64(i64(eng.now_us), 1000) & MASK, 1)
+        wake(eng, conn, slot, transfer)
+
+
+@rare
+def transfer_ends(app):
+    """The peer has sent everything: after what it has asked for, so have we."""
+    app.app_bits = i64(app.app_bits) | APP_LAST
+
+
+@rare
+def write_transfer(eng, conn, app, slot, address, offset, length):
+    """Make the *length* bytes at stream *offset* (as sequence numbers count: modulo 2^32) of what this end sends."""
+    transfer = transfer_at(eng, slot)
+    at = i64(transfer.queued) - distance(i64(conn.snd_end), advance(i64(conn.iss), offset + 1))
+    if at < 0:
+        few = min(-at, length)
+        write_header(transfer, i64(eng.sends_pattern), address, at + HEADER_LEN, few)
+        address += few
+        length -= few
+        at += few
+    if length:
+        write_content(eng, conn, transfer, address, at, length)
