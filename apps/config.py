@@ -18,6 +18,11 @@ DEFAULT_INTERFACE = Interface(0xC6120001, 16)
 """198.18.0.1/16, of the range set aside for benchmarks (RFC 2544); used on devices whose packets stay inside."""
 
 
+_TRANSFER_WINDOW = 1 << 20
+CONGESTION = ("reno", "cubic")
+"""Algorithms of congestion control, by the numbers `tcp/` has for them."""
+
+
 @dataclass(frozen=True)
 class Impairment:
     """A bad network before every pipeline: probabilities, seconds, bits a second, bytes; see `operators.impair`."""
@@ -83,6 +88,22 @@ class Target:
     ip: int
     port: int
     mac: int | None = None
+
+
+@dataclass(frozen=True)
+class TcpOptions:
+    """What of TCP's extensions is offered, and granted when the peer offers it; how it acknowledges and sends."""
+
+    window_scale: bool = True
+    sack: bool = True
+    timestamps: bool = False
+    ecn: bool = False
+    congestion: str = "cubic"
+    nagle: bool = False
+    delayed_ack_ms: int = 40
+    keepalive_ms: int = 0
+    keepalive_interval_ms: int = 75_000
+    keepalive_probes: int = 9
 
 
 @dataclass(frozen=True)
@@ -183,8 +204,9 @@ class TrafficConfig(RunConfig):
     check_hook: str | None = None
     read_rate: int | None = None
     """Bytes a second read of a transfer; None: all at once."""
-    window: int = 65_535
-    """Bytes a connection takes before they are read."""
+    window: int | None = None
+    """Bytes a connection takes before they are read; None: enough for transfers at any speed, 65,535 else."""
+    tcp: TcpOptions = field(default_factory=TcpOptions)
     timeouts: Timeouts = field(default_factory=Timeouts)
     steering: str = "auto"
     """How a packet finds its core: "port", "ip", "rss", or "auto", the first of port and rss that the device can."""
@@ -220,6 +242,13 @@ class TrafficConfig(RunConfig):
     def transfers(self) -> bool:
         """Whether sizes rule, instead of messages."""
         return any(given is not None for given in (self.send, self.receive, self.send_file))
+
+    @property
+    def window_bytes(self) -> int:
+        """What a connection takes before it is read."""
+        if self.window is not None:
+            return self.window
+        return _TRANSFER_WINDOW if self.takes_transfers else 0xFFFF
 
     @property
     def takes_transfers(self) -> bool:

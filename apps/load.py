@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.checks import capacity, check_run, check_traffic, ports_listening, stay_inside
-from apps.config import MacswapConfig, RunConfig, Target, Timeouts, TrafficConfig
+from apps.config import MacswapConfig, RunConfig, Target, TcpOptions, Timeouts, TrafficConfig
 from apps.errors import ConfigError, nearest
 from apps.legacy import LegacyReader, is_legacy
 from apps.places import Places
@@ -144,10 +144,11 @@ def _run_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _traffic(given: Mapping[str, Any], places: Places, inside: bool) -> TrafficConfig:
     timeouts = Timeouts(**{f.removeprefix("timeouts."): v for f, v in given.items() if f.startswith("timeouts.")})
-    plain = {field: value for field, value in given.items() if not field.startswith("timeouts.") and field != "cps"}
+    tcp = TcpOptions(**{f.removeprefix("tcp."): v for f, v in given.items() if f.startswith("tcp.")})
+    plain = {field: value for field, value in given.items() if not field.startswith(("timeouts.", "tcp.")) and field != "cps"}
     if "interfaces" not in given and not inside:
         raise ConfigError(f"{places['interfaces']}: missing; the device leads to a link, give our address there: --ip ADDR/LEN")
-    config = TrafficConfig(**{"seed": secrets.randbits(32), "timeouts": timeouts, **plain, **_run_fields(given)})
+    config = TrafficConfig(**{"seed": secrets.randbits(32), "timeouts": timeouts, "tcp": tcp, **plain, **_run_fields(given)})
     if "port_mask" not in given:
         config = replace(config, port_mask=default_port_mask(len(config.cores)))
     if "cps" in given:

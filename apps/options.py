@@ -85,7 +85,12 @@ SendFile = Annotated[str | None, _option("--send-file", "What is sent; repeated 
 PayloadHook = Annotated[str | None, _option("--payload-hook", "A kernel that makes what is sent.", "FILE_OR_MODULE:NAME")]
 CheckHook = Annotated[str | None, _option("--check-hook", "A kernel that checks what is received.", "FILE_OR_MODULE:NAME")]
 ReadRate = Annotated[str | None, _option("--read-rate", "Bytes a second read of a transfer. Default: all at once.", "RATE")]
-Window = Annotated[str | None, _option("--window", "Bytes a connection takes before they are read. Default: 65535.", "BYTES")]
+Window = Annotated[
+    str | None,
+    _option(
+        "--window", "Bytes a connection takes before they are read. Default: 1Mi for transfers and servers, else 65535.", "BYTES"
+    ),
+]
 FinByClient = Annotated[int | None, _option("--fin-by-client", "Messages after which the client closes. Default: 1000.", "N")]
 FinByServer = Annotated[int | None, _option("--fin-by-server", "Messages after which the server closes. Default: 1.", "N")]
 Steering = Annotated[str | None, _option("--steering", "How packets find their core: auto (default), port, ip or rss.", "HOW")]

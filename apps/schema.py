@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps import impairvalues, netvalues, values
+from apps.config import CONGESTION
 from apps.errors import ConfigError, nearest
 from apps.records import records_path
 
@@ -15,7 +16,7 @@ _MS = 1 << 31
 
 @dataclass(frozen=True)
 class Key:
-    """One key. *field* is its name in the configuration, `timeouts.x` in `Timeouts`."""
+    """One key. *field* is its name in the configuration, `timeouts.x` in `Timeouts`, `tcp.x` in `TcpOptions`."""
 
     path: str
     field: str
@@ -89,6 +90,16 @@ ENGINE_KEYS = (
     Key("engine.window", "window", values.size(536, values.WINDOW_LIMIT), "--window"),
     Key("engine.fin_by_client", "fin_by_client", values.integer(1, (1 << 32) - 1), "--fin-by-client"),
     Key("engine.fin_by_server", "fin_by_server", values.integer(1, (1 << 32) - 1), "--fin-by-server"),
+    Key("engine.tcp.window_scale", "tcp.window_scale", values.boolean),
+    Key("engine.tcp.sack", "tcp.sack", values.boolean),
+    Key("engine.tcp.timestamps", "tcp.timestamps", values.boolean),
+    Key("engine.tcp.ecn", "tcp.ecn", values.boolean),
+    Key("engine.tcp.congestion", "tcp.congestion", values.choice(*CONGESTION)),
+    Key("engine.tcp.nagle", "tcp.nagle", values.boolean),
+    Key("engine.tcp.delayed_ack", "tcp.delayed_ack_ms", values.integer(0, 499, "milliseconds")),
+    Key("engine.tcp.keepalive", "tcp.keepalive_ms", values.integer(0, (1 << 31) - 1, "milliseconds")),
+    Key("engine.tcp.keepalive_interval", "tcp.keepalive_interval_ms", values.integer(1, (1 << 31) - 1, "milliseconds")),
+    Key("engine.tcp.keepalive_probes", "tcp.keepalive_probes", values.integer(1, 255)),
     _milliseconds("established"),
     _milliseconds("user"),
     _milliseconds("time_wait"),
@@ -108,7 +119,7 @@ ENGINE_KEYS = (
 KEYS = (*RUN_KEYS, *ENGINE_KEYS)
 BY_FIELD = {key.field: key for key in KEYS}
 _BY_PATH = {key.path: key for key in KEYS}
-_TABLES = ("run", "engine", "engine.timeouts")
+_TABLES = ("run", "engine", "engine.tcp", "engine.timeouts")
 
 
 def from_options(options: Mapping[str, Any]) -> Settings:

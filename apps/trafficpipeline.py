@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from apps.addresses import ip_text
-from apps.config import TrafficConfig
+from apps.config import CONGESTION, TcpOptions, TrafficConfig
 from apps.hooks import Contents
 from apps.impaired import behind
 from apps.isn_secret import isn_secret
@@ -35,6 +35,7 @@ from operators.tcp_timers import tcp_timers
 from operators.to_kernel import to_kernel
 from operators.transfer_settings import Transfer
 from pipeline import GroupBy, Pipeline, Stage
+from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
 _SERVER_TABLE = 1 << 16
 _RECORDS = 1 << 18
@@ -127,8 +128,9 @@ class Site:
             template=self.contents.template,
             fill_hook=self.contents.fill,
             check_hook=self.contents.check,
-            window=config.window,
+            window=config.window_bytes,
             limits={
+                **_extensions(config.tcp),
                 "idle_ms": times.established_ms,
                 "user_timeout_ms": times.user_ms,
                 "time_wait_ms": times.time_wait_ms,
@@ -163,6 +165,21 @@ class Site:
         sizes = config.sizes
         send, receive = (sizes.receive, sizes.send) if config.is_client else (sizes.send, sizes.receive)
         return Transfer(send, receive, config.rounds, headed=False)
+
+
+def _extensions(tcp: TcpOptions) -> dict[str, int]:
+    """The limits of `tcp/` that say which of TCP's extensions are used."""
+    options = (OPT_WSCALE if tcp.window_scale else 0) | (OPT_SACK_PERMITTED if tcp.sack else 0)
+    return {
+        "options": options | (OPT_TIMESTAMPS if tcp.timestamps else 0),
+        "ecn": int(tcp.ecn),
+        "congestion": CONGESTION.index(tcp.congestion),
+        "nagle": int(tcp.nagle),
+        "delack_ms": tcp.delayed_ack_ms,
+        "keepalive_ms": tcp.keepalive_ms,
+        "keepalive_interval_ms": tcp.keepalive_interval_ms,
+        "keepalive_probes": tcp.keepalive_probes,
+    }
 
 
 def _steer_in_device(config: TrafficConfig, port: Port, rule: str) -> None:

@@ -21,7 +21,7 @@ MESSAGE_LIMIT = 1 << 20
 """Bytes of the longest request or response."""
 TRANSFER_LIMIT = 1 << 40
 """Bytes of a round, at most."""
-WINDOW_LIMIT = 65_535
+WINDOW_LIMIT = 0xFFFF << 14
 RATE_LIMIT = 2_000_000_000
 
 _ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}

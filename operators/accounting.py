@@ -47,7 +47,7 @@ def count_received(eng, counters, conn, app, events, seg, now):
     """Count what the segment *seg* was, by the *events* that `receive` made of it."""
     tally_received(counters, i64(conn.state), events, i64(seg.tcp_flags))
     if events & EV_DATA:
-        bump(counters, BYTES_RECEIVED, i64(seg.accepted) + i64(seg.revealed))
+        bump(counters, BYTES_RECEIVED, i64(seg.accepted))
         app.received_payloads += 1
     if events & EV_FIN:
         app.app_bits = i64(app.app_bits) | APP_FIN_SEEN

@@ -23,6 +23,7 @@ from operators.engine import (
     bump,
     cold_at,
     conn_at,
+    limits_of,
     prefetch_connection,
 )  # fmt: skip
 from operators.frames import PAYLOAD, header_length, write_frame, write_headers
@@ -42,12 +43,6 @@ from tcp.seq import distance
 from tcp.slots import SLOTS, give_slot
 from tcp.transmit import next_segment, pending
 from tcp.wheel import WHEEL, arm, cancel
-
-
-@kernel
-def limits_of(eng, conn):
-    """The address of the limits of the connection's role."""
-    return i64(eng.client_limits) if i64(conn.bits) & CLIENT else i64(eng.server_limits)
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
-from tcp.connection import COLD, CONN
+from tcp.connection import CLIENT, COLD, CONN
 
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
@@ -193,6 +193,12 @@ TARGET = np.dtype([("ip", "i8"), ("port", "i8"), ("neighbour", "i8")])
 """A server to connect to; `neighbour` is the address of a 64-bit word that holds the next hop's MAC, 0 while it is not known."""
 
 RESPONSE_AUTO, RESPONSE_ECHO, RESPONSE_FIXED = range(3)
+
+
+@kernel
+def limits_of(eng, conn):
+    """The address of the limits of the connection's role."""
+    return i64(eng.client_limits) if i64(conn.bits) & CLIENT else i64(eng.server_limits)
 
 
 @kernel

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import div64, i64, record_at
-from tcp.connection import ACK_DUE, raise_bits
+from operators.engine import limits_of
+from tcp.limits import LIMITS
 from tcp.seq import MASK
 from tcp.wheel import WHEEL, arm
+from tcp.window import offer
 
 MOST_RATE = 2_000_000_000
 """Bytes a second: with more, counting them could go wrong."""
@@ -25,18 +27,22 @@ def put_aside(eng, conn, slot, transfer, length):
     if i64(transfer.unread) == 0:
         transfer.read_us = i64(eng.now_us) & MASK
     transfer.unread = i64(transfer.unread) + length
-    _tell(eng, conn, transfer, max(i64(conn.rcv_wnd) - length, 0))
+    open_window(eng, conn, transfer)
     wake(eng, conn, slot, transfer)
 
 
 @kernel
 def go_on_reading(eng, conn, transfer):
-    """Time has passed: a window that opens is told at once."""
-    before = i64(conn.rcv_wnd)
+    """Time has passed."""
     _read(eng, transfer)
-    _tell(eng, conn, transfer, before)
-    if i64(conn.rcv_wnd) > before:
-        raise_bits(conn, ACK_DUE)
+    open_window(eng, conn, transfer)
+
+
+@kernel
+def open_window(eng, conn, transfer):
+    """There is room for as much as is not waiting to be read."""
+    window = i64(eng.window)
+    offer(conn, record_at(limits_of(eng, conn), LIMITS), window - i64(transfer.unread), window)
 
 
 @kernel
@@ -52,13 +58,6 @@ def _read(eng, transfer):
 @kernel
 def _step(eng, conn):
     return min(i64(eng.window) >> 1, i64(conn.mss))
-
-
-@kernel
-def _tell(eng, conn, transfer, left):
-    """The window: what is *left* of it, or all there is room for when that is worth telling."""
-    room = i64(eng.window) - i64(transfer.unread)
-    conn.rcv_wnd = room if room - left >= _step(eng, conn) or i64(transfer.unread) == 0 else left
 
 
 @kernel

@@ -270,7 +270,7 @@ class TcpEngine:
         self._block("echo_rings", new_slots(rings))
         self.record.echo_mask = size - 1
         window = min(size - 1, settings.window) if echoes else settings.window
-        self._block("server_limits", new_limits(**{**self._limits, "rcv_wnd": window}))
+        self._block("server_limits", new_limits(**{**self._limits, "rcv_wnd": window, "widest": settings.window}))
 
     def _transfers(self) -> None:
         settings = self.settings

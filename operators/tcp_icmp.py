@@ -5,8 +5,8 @@ from __future__ import annotations
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import be16, be32, i64, load8, record_at
 from operators import wire
-from operators.connections import act, limits_of
-from operators.engine import ENGINE, app_at, cold_at, conn_at, is_local
+from operators.connections import act
+from operators.engine import ENGINE, app_at, cold_at, conn_at, is_local, limits_of
 from operators.parse import ICMP
 from pipeline import DROP, NEXT, operator
 from tcp.checksum import ip_checksum

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load8, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
-from operators.connections import answer, limits_of, release, settle, transmit
+from operators.connections import answer, release, settle, transmit
 from operators.engine import (
     APP_HALF_OPEN,
+    BYTES_RECEIVED,
     ENGINE,
     RECV_SYN,
     UNEXPECTED,
@@ -18,15 +19,27 @@ from operators.engine import (
     conn_at,
     is_listening,
     is_local,
+    limits_of,
     new_app,
 )  # fmt: skip
 from operators.frames import source_mac, write_headers
 from operators.syn_cookies import NO_ROOM, by_cookie, send_cookie
 from operators.wire import ETH_HEADER
-from operators.workload import begin, deliver, end, update_window
+from operators.workload import begin, deliver, deliver_early, end, reveal, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
 from tcp.checksum import pseudo_sum_at, tcp_intact
-from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN, EV_REUSE, EV_RST_DUE, EV_SYN, EV_URGENT
+from tcp.events import (
+    EV_DATA,
+    EV_EARLY,
+    EV_ESTABLISHED,
+    EV_FIN,
+    EV_OUT_OF_ORDER,
+    EV_REUSE,
+    EV_REVEALED,
+    EV_RST_DUE,
+    EV_SYN,
+    EV_URGENT,
+)  # fmt: skip
 from tcp.expected import REFUSED, receive_expected
 from tcp.header import HEADER_LEN, parse_options
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
@@ -105,12 +118,12 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     if events == REFUSED:
         meta.tos = load8(pkt + ETH_HEADER + 1)
         events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
-        if events & EV_URGENT:
-            bump(counters, URGENT, 1)
+        if events & (EV_URGENT | EV_OUT_OF_ORDER) or i64(meta.revealed):
+            events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)
         if events & EV_REUSE:
             release(eng, conn, app, slot)
             return _unknown(eng, pkt, mbuf, meta, state, now, out)
-    events = _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now)
+    events = _hand_over(eng, counters, pkt, meta, conn, app, slot, limits, events, now)
     if events & EV_RST_DUE:
         verdict = i64(KEEP) if _reset(eng, out, pkt, mbuf, meta, counters) else i64(DROP)
     else:
@@ -120,18 +133,36 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
 
 
 @inlined
-def _hand_over(eng, counters, pkt, meta, conn, app, slot, events, now):
+def _hand_over(eng, counters, pkt, meta, conn, app, slot, limits, events, now):
     """Count the segment, and give its content to the application; the events, with those that this adds."""
     count_received(eng, counters, conn, app, events, meta, now)
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
             begin(eng, conn, app, slot)
-        if events & EV_DATA:
+        if events & EV_DATA and not events & EV_EARLY:
             address = pkt + i64(meta.payload) + i64(meta.skip)
             events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
+            if events & EV_REVEALED:
+                reveal(eng, conn, app, slot, i64(meta.revealed))
         if events & EV_FIN:
             end(eng, conn, app)
-    update_window(eng, conn, app, slot)
+    update_window(eng, conn, app, slot, limits)
+    return events
+
+
+@rare
+def _note_unusual(eng, counters, pkt, meta, conn, app, slot, events):
+    """Urgent data is counted. What came early is taken at its place; its bytes count when it is their turn."""
+    if events & EV_URGENT:
+        bump(counters, URGENT, 1)
+    if events & EV_OUT_OF_ORDER and i64(meta.accepted):
+        address = pkt + i64(meta.payload) + i64(meta.skip)
+        deliver_early(eng, conn, app, slot, address, i64(meta.early), i64(meta.accepted))
+        meta.accepted = 0
+        return events & ~EV_OUT_OF_ORDER | EV_DATA | EV_EARLY
+    if i64(meta.revealed):
+        bump(counters, BYTES_RECEIVED, i64(meta.revealed))
+        events |= EV_REVEALED
     return events
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64, record_at, store64
-from operators.connections import act, limits_of
-from operators.engine import APP_HELD, BYTES_RECEIVED, BYTES_SENT, ENGINE, app_at, cold_at, conn_at, peek
+from operators.connections import act
+from operators.engine import APP_HELD, BYTES_RECEIVED, BYTES_SENT, ENGINE, app_at, cold_at, conn_at, limits_of, peek
 from operators.workload import speak
 from pipeline import room, tick
 from pipeline.outbox import behind

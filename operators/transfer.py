@@ -23,10 +23,10 @@ from operators.engine import (
     bump,
     transfer_at,
 )  # fmt: skip
-from operators.reader import put_aside, wake
+from operators.reader import open_window, put_aside, wake
 from operators.transfer_header import HEADER_LEN, MOST_BYTES, take_header, write_header
 from tcp.application import close, queue
-from tcp.connection import CLIENT
+from tcp.connection import CLIENT, IN_ORDER_ONLY, clear_bits
 from tcp.seq import MASK, advance, distance
 
 
@@ -37,6 +37,7 @@ def begin_as_client(eng, conn, app, slot):
     _clear(transfer, i64(eng.client_send), i64(eng.client_receive), i64(eng.rounds))
     transfer.number = i64(eng.core) << 32 | i64(app.uid)
     bits = i64(app.app_bits) | APP_TRANSFER | APP_SHORT
+    clear_bits(conn, i64(IN_ORDER_ONLY))
     if i64(eng.headed):
         bits |= APP_HEADED | (APP_PATTERN if i64(eng.sends_pattern) else 0)
         queue(conn, i64(HEADER_LEN))
@@ -69,7 +70,7 @@ def _accept(eng, conn, app, bits):
     app.app_bits = i64(app.app_bits) | APP_TRANSFER | bits
     app.reply = 1
     app.pending = 0
-    conn.rcv_wnd = i64(eng.window)
+    clear_bits(conn, i64(0 if bits & APP_HEADING else IN_ORDER_ONLY))
 
 
 @kernel
@@ -98,10 +99,31 @@ def transfer_takes(eng, counters, conn, app, slot, address, length):
             return
         address += few
         length -= few
+        if not i64(app.app_bits) & APP_HEADING:
+            clear_bits(conn, i64(IN_ORDER_ONLY))
     if length == 0:
         return
     if content_differs(eng, conn, app, transfer, address, i64(transfer.received), length):
         mismatched(counters, app)
+    _take(eng, counters, conn, app, slot, transfer, length)
+
+
+@rare
+def transfer_takes_early(eng, counters, conn, app, slot, address, early, length):
+    """Verify *length* bytes at *address* that came before the *early* ones ahead of them."""
+    transfer = transfer_at(eng, slot)
+    if content_differs(eng, conn, app, transfer, address, i64(transfer.received) + early, length):
+        mismatched(counters, app)
+
+
+@rare
+def transfer_reveals(eng, counters, conn, app, slot, length):
+    """*length* bytes that came early have their turn."""
+    _take(eng, counters, conn, app, slot, transfer_at(eng, slot), length)
+
+
+@kernel
+def _take(eng, counters, conn, app, slot, transfer, length):
     received = i64(transfer.received) + length
     transfer.received = received
     if received > i64(transfer.receive) * i64(transfer.rounds):
@@ -131,6 +153,7 @@ def transfer_goes_on(eng, conn, app, slot):
     if i64(app.app_bits) & APP_HEADING:
         return
     transfer = transfer_at(eng, slot)
+    open_window(eng, conn, transfer)
     if not i64(conn.bits) & CLIENT:
         _answer_requests(eng, conn, app, transfer)
     elif _is_over(conn, transfer):

@@ -33,15 +33,18 @@ from operators.transfer import (
     begin_by_header,
     transfer_ends,
     transfer_goes_on,
+    transfer_reveals,
     transfer_takes,
+    transfer_takes_early,
     write_transfer,
 )
 from operators.transfer_header import may_be_header
 from tcp.application import close, queue
-from tcp.connection import ACK_DUE, CLIENT, raise_bits
+from tcp.connection import CLIENT, IN_ORDER_ONLY, clear_bits
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RST_DUE
 from tcp.segment import FIN, PSH
 from tcp.seq import distance
+from tcp.window import offer
 
 _COMPARED = 8
 """Bytes of our own message that the answer is compared with: the magic number and the connection's own."""
@@ -99,6 +102,20 @@ def deliver(eng, conn, app, slot, address, length, flags):
     return _server_takes(eng, conn, app, slot, address, length, flags)
 
 
+@rare
+def deliver_early(eng, conn, app, slot, address, early, length):
+    """Take *length* bytes of the stream at *address*, before which *early* others are missing."""
+    if i64(app.app_bits) & APP_TRANSFER:
+        transfer_takes_early(eng, role_counters(eng, conn), conn, app, slot, address, early, length)
+
+
+@rare
+def reveal(eng, conn, app, slot, length):
+    """Nothing is missing any more before *length* bytes that came early."""
+    if i64(app.app_bits) & APP_TRANSFER:
+        transfer_reveals(eng, role_counters(eng, conn), conn, app, slot, length)
+
+
 @kernel
 def end(eng, conn, app):
     """The peer has sent everything: so do we, after what is queued."""
@@ -116,6 +133,8 @@ def _client_takes(eng, conn, app, slot, address, length, flags):
     if not i64(eng.own_payload):
         if i64(app.app_bits) & APP_TRANSFER:
             transfer_takes(eng, role_counters(eng, conn), conn, app, slot, address, length)
+        elif i64(app.matched) >= i64(eng.expect_len):
+            clear_bits(conn, i64(IN_ORDER_ONLY))
         return
     pending = i64(app.pending) + length
     if pending < i64(eng.message_len):
@@ -227,7 +246,7 @@ def _blank_lines(app, address, length):
 
 
 @kernel
-def update_window(eng, conn, app, slot):
+def update_window(eng, conn, app, slot, limits):
     """An echoing server takes only what its ring has room for; transfers have windows of their own, and go on."""
     bits = i64(app.app_bits)
     if not bits & (APP_ECHOES | APP_TRANSFER):
@@ -235,12 +254,8 @@ def update_window(eng, conn, app, slot):
     if bits & APP_TRANSFER:
         transfer_goes_on(eng, conn, app, slot)
         return
-    size = i64(eng.echo_mask) + 1
-    room = size - distance(i64(conn.snd_end), i64(conn.snd_una))
-    # Less than this the peer may hold back as too small a segment (RFC 9293 section 3.8.6.2).
-    if i64(conn.rcv_wnd) < min(size >> 1, i64(conn.mss)) <= room:
-        raise_bits(conn, ACK_DUE)
-    conn.rcv_wnd = max(min(room, size - 1), 0)
+    size = i64(eng.echo_mask)
+    offer(conn, limits, size - distance(i64(conn.snd_end), i64(conn.snd_una)), size)
 
 
 @kernel

@@ -41,6 +41,10 @@ EV_URGENT = 1 << 17
 """The segment had the URG bit; its payload is taken in line (RFC 9293 section 3.8.5)."""
 EV_SOFT_ERROR = 1 << 18
 """Out of `on_icmp`: the network reports trouble that may pass; `cold.soft_error` says which."""
+EV_EARLY = 1 << 20
+"""The caller's own: the data of this EV_DATA came before its turn, and was taken."""
+EV_REVEALED = 1 << 21
+"""The caller's own: after the data of this EV_DATA come `seg.revealed` bytes that were taken before."""
 EV_ABORTED = 1 << 19
 """The caller's own: it has given the connection up (comes with EV_CLOSED)."""
 EV_DOUBT = 1 << 24

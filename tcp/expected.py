@@ -87,8 +87,6 @@ def receive_expected(conn, seg, limits, now):
     conn.snd_wnd = wnd
     seg.skip = 0
     seg.accepted = length
-    seg.early = 0
-    seg.revealed = 0
     if text:
         conn.rcv_nxt = advance(i64(conn.rcv_nxt), text)
         consumed(conn, limits, length)

@@ -15,6 +15,7 @@ LIMITS = np.dtype(
     [
         ("mss", "<u4"),
         ("rcv_wnd", "<u4"),
+        ("widest", "<u4"),
         ("rto_initial", "<u4"),
         ("rto_min", "<u4"),
         ("rto_max", "<u4"),
@@ -51,6 +52,7 @@ LIMITS = np.dtype(
 _DEFAULTS = {
     "mss": 1460,
     "rcv_wnd": 65535,
+    "widest": 0,
     "rto_initial": 1000,
     "rto_min": 200,
     "rto_max": 60_000,
@@ -83,9 +85,10 @@ def new_limits(**values: int) -> Block:
     """A LIMITS record with *values* in place of the defaults.
 
     `mss` is the payload in bytes that our side can receive in one segment, and sends at most; `rcv_wnd` (bytes) what it
-    advertises, without window scaling at most 65535. `rto_*`, `*_ms`: milliseconds; 0 is no limit for `user_timeout_ms`,
-    `fin_wait_2_ms` and `idle_ms`. `delack_ms` is how long an ACK may wait for company, 0: not at all. `*retries` are timeouts
-    after the first transmission, below 256. `boards` is the address of a pool of boards, 0: there are none.
+    advertises, without window scaling at most 65535; `widest` what an application may widen that to later. `rto_*`, `*_ms`:
+    milliseconds; 0 is no limit for `user_timeout_ms`, `fin_wait_2_ms` and `idle_ms`. `delack_ms` is how long an ACK may wait for
+    company, 0: not at all. `*retries` are timeouts after the first transmission, below 256. `boards` is the address of a pool of
+    boards, 0: there are none.
 
     `options`: the OPT_ bits of what a SYN offers, and what is granted when the peer offers it. 1 for `ecn`: so is ECN (RFC 3168);
     for `in_order_only`: connections begin with that bit; for `keep_time_wait`: an RST does not end it (RFC 1337).
@@ -116,7 +119,7 @@ def _derive(limits: Any) -> None:
     bits |= SACK_OK if options & OPT_SACK_PERMITTED else 0
     bits |= TS_OK if options & OPT_TIMESTAMPS else 0
     limits.bits = bits | (ECN_OK if limits.ecn else 0) | (IN_ORDER_ONLY if limits.in_order_only else 0)
-    limits.rcv_shift = max(int(limits.rcv_wnd).bit_length() - 16, 0)
+    limits.rcv_shift = max(max(int(limits.rcv_wnd), int(limits.widest)).bit_length() - 16, 0)
     limits.quiet_ms = limits.keepalive_ms or limits.idle_ms
 
 
@@ -125,6 +128,7 @@ _TOPS = {
     "boards": (1 << 63) - 1,
     "mss": 65535,
     "rcv_wnd": 0xFFFF << 14,
+    "widest": 0xFFFF << 14,
     "rto_initial": 60_000,
     "rto_min": 60_000,
     "rto_max": 60_000,

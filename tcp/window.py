@@ -31,12 +31,12 @@ def most_window(conn, limits):
 @kernel
 def offer(conn, limits, room, buffer):
     """The application has room for *room* bytes in its buffer of *buffer*; the peer is told when it may be waiting for it."""
-    if not i64(conn.bits) & OWN_WINDOW:
-        raise_bits(conn, OWN_WINDOW)
-        conn.rcv_wnd = max(room, 0)
-        return
     wnd = i64(conn.rcv_wnd)
     step = min(buffer >> 1, i64(limits.mss))
+    if not i64(conn.bits) & OWN_WINDOW:
+        raise_bits(conn, OWN_WINDOW if room - wnd < step else OWN_WINDOW | ACK_DUE)
+        conn.rcv_wnd = max(room, 0)
+        return
     if room - wnd >= step:
         conn.rcv_wnd = room
         if (wnd < step or room - wnd >= buffer >> 1) and ESTABLISHED <= i64(conn.state) <= FIN_WAIT_2:

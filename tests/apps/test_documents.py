@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from apps.cli import app
-from apps.config import Timeouts, TrafficConfig
+from apps.config import TcpOptions, Timeouts, TrafficConfig
 from apps.result import CAUSES, COUNTERS, CoreResult, Result
 from apps.schema import KEYS
 
@@ -32,6 +32,7 @@ def test_every_key_is_documented_with_its_option() -> None:
 
 def test_defaults_are_those_of_the_code() -> None:
     plain = {field.name: field.default for field in fields(TrafficConfig)}
+    plain |= {f"tcp.{field.name}": field.default for field in fields(TcpOptions)}
     plain |= {f"timeouts.{field.name}": field.default for field in fields(Timeouts)}
     documented = {match[1]: match[4].strip("`") for match in ROW.finditer(CONFIGURATION)}
     compared = 0
@@ -53,10 +54,11 @@ def test_every_option_sets_a_key() -> None:
 
 
 def test_every_field_of_the_configuration_has_a_key() -> None:
-    reporting = {"quiet", "json", "progress", "timeouts"}
+    reporting = {"quiet", "json", "progress", "timeouts", "tcp"}
     assert {field.name for field in fields(TrafficConfig)} - reporting == {
-        key.field for key in KEYS if not key.field.startswith("timeouts.") and key.field != "cps"
+        key.field for key in KEYS if not key.field.startswith(("timeouts.", "tcp.")) and key.field != "cps"
     }
+    assert {f"tcp.{field.name}" for field in fields(TcpOptions)} == {k.field for k in KEYS if k.field.startswith("tcp.")}
     assert {f"timeouts.{field.name}" for field in fields(Timeouts)} == {k.field for k in KEYS if k.field.startswith("timeouts.")}
 
 

@@ -13,13 +13,25 @@ from dpdk_io.jit import JIT, kernel
 from dpdk_io.memory import load8, store8
 from operators.transfer_header import HEADER_LEN
 from operators.transfer_settings import Transfer
+from tests.engine import host
 from tests.engine.equalities import assert_once_each
-from tests.engine.host import LISTEN, Host, client, server
+from tests.engine.host import LISTEN, Host
 from tests.engine.wire import SYN, Fate, Wire, segment
 
-LIMITS = {"rto_min": 50, "rto_initial": 100, "rto_max": 2000, "syn_retries": 40, "retries": 40}
+AT_ONCE = {"delack_ms": 0}
+"""Without delayed ACKs everything happens at one moment where nothing is lost."""
+LIMITS = {"rto_min": 50, "rto_initial": 100, "rto_max": 2000, "syn_retries": 40, "retries": 40, **AT_ONCE}
+MSS = 1460
 MANY = 400_000 if JIT else 20_000
 PATIENCE = 4000
+
+
+def client(**settings: Any) -> Host:
+    return host.client(**{"limits": AT_ONCE, **settings})
+
+
+def server(**settings: Any) -> Host:
+    return host.server(**{"limits": AT_ONCE, **settings})
 
 
 def carry(near: Host, far: Host, *, fate: Fate = lambda number: True, step: float = 25, witness: Any = None) -> int:
@@ -42,8 +54,8 @@ def assert_carried(near: Host, far: Host, sent: int, received: int, connections:
     assert ours["expected"] == connections
     assert not {"Mismatches", "unexpected"} & {*ours, *theirs}
     assert near.drops() == far.drops() == {}
-    for host in (near, far):
-        host.assert_all_mbufs_free()
+    for end in (near, far):
+        end.assert_all_mbufs_free()
 
 
 @pytest.mark.parametrize("half_close", [False, True])
@@ -104,7 +116,7 @@ class Windows:
         edge = seg.ack + seg.window
         assert (edge - self.edges.get(client_says, edge)) % 2**32 < 2**31, "the window's right edge moved left"
         self.edges[client_says] = edge
-        self.shut += seg.window == 0
+        self.shut += seg.window < MSS
 
 
 @pytest.mark.parametrize("percent", [0, 5])
@@ -141,8 +153,8 @@ def test_a_window_of_ones_own_is_told() -> None:
             seen.append((segment(frame).ports[1] == LISTEN, segment(frame).window))
 
     carry(client(transfer=Transfer(9000, 9000), window=3000), server(window=1500), witness=Note())
-    assert {window for by_client, window in seen if by_client} == {3000}
-    assert {window for by_client, window in seen if not by_client} == {1500}
+    assert max(window for by_client, window in seen if by_client) == 3000
+    assert max(window for by_client, window in seen if not by_client) == 1500
 
 
 def test_content_that_is_not_the_senders_fails_the_connection() -> None:

@@ -106,7 +106,7 @@ def test_receives_as_receive_does(data: st.DataObject) -> None:
     spare = cold()
     assert events == receive(usual, spare, usual_seg, limits.record, NOW)
     assert conn.tobytes() == usual.tobytes()
-    for name in ("skip", "accepted", "early", "revealed"):
+    for name in ("skip", "accepted"):
         assert seg[name] == usual_seg[name]
     assert spare.tobytes() == cold().tobytes()
 
