@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from apps.hooks import Contents
 from apps.load import load_traffic
 from apps.macswap import pipeline as macswap_pipeline
 from apps.trafficpipeline import Site, traffic_pipeline
@@ -67,7 +68,7 @@ class Traffic(Polled):
 
     def __init__(self, port: Port) -> None:
         config, _ = load_traffic(None, {"devices": [port.name], "duration_s": 3600.0, "seed": 1})
-        site = Site(config, port, None)
+        site = Site(config, port, None, Contents())
         super().__init__(Core(traffic_pipeline(site), port, 0, idle="spin"))
         self._engine = site.engines[0]
         self._engine.start(cycles(), hertz())
