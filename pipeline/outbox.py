@@ -23,6 +23,8 @@ REFILL = 64
 SPARE = 512
 """Mbufs ready to be taken at the start of every turn, but for what makes no whole refill or the pool has not: an initial window
 for every packet of a burst, and more."""
+KEPT = SPARE + 2 * REFILL
+"""With so many of them, mbufs that are dropped go back to the pool; with fewer they become spare ones at once."""
 
 CORE = np.dtype(
     [
@@ -164,6 +166,12 @@ def note_sent(out, sent, now):
         core.tx_stalled_at = now
     core.tx_stalled += 1
     core.tx_dead = i64(now - i64(core.tx_stalled_at) > i64(core.tx_patience))
+
+
+@kernel
+def count(counter):
+    """One more, in the 64-bit word at *counter*."""
+    store64(counter, load64(counter) + 1)
 
 
 @kernel
