@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 from apps.addresses import Interface
 from apps.endpoint.connection import Connection
 from apps.endpoint.frames import Ethernet, Ipv4, Place, Reader, Writer, arp, ethernet, icmp_error, ipv4, is_ping
-from apps.endpoint.icmp import is_fatal, meaning
+from apps.endpoint.icmp import TOO_LARGE, is_fatal, meaning
 from apps.endpoint.neighbours import Neighbours
 from apps.endpoint.settings import retransmission_seconds
 from apps.endpoint.sockets import Phase, Socket
 from apps.endpoint.timers import Timers
+from apps.endpoint.tuning import Tuning
 from dpdk_io.memory import aligned
 from operators import wire
 from tcp import SEGMENT
@@ -68,8 +69,9 @@ class Packet(NamedTuple):
 class Host:
     """Everything between a device and the calls. `now` is in microseconds; `frames` wait to be sent."""
 
-    def __init__(self, site: Site, now: int = 1_000_000, seed: int | None = None) -> None:
+    def __init__(self, site: Site, now: int = 1_000_000, seed: int | None = None, tuning: Tuning | None = None) -> None:
         self.site = site
+        self.tuning = tuning or Tuning()
         self.now = now
         self.frames: deque[bytes] = deque()
         self.connections: dict[tuple[int, int, int, int], Socket] = {}
@@ -177,6 +179,9 @@ class Host:
         socket = self.connections.get(error.key) if error is not None else None
         if error is None or socket is None or socket.connection is None or not socket.connection.covers(error.seq):
             return "icmp_ignored"
+        if (error.type, error.code) == TOO_LARGE:
+            socket.connection.on_too_large(error.seq, error.mtu, self.now)
+            self.transmit(socket)
         code = meaning(error.type, error.code)
         if code:
             self._fail(socket, code)
@@ -260,8 +265,9 @@ class Host:
         child = Socket(self, listener.settings.copy())
         child.phase = Phase.CONNECTED
         child.local, child.peer, child.peer_mac, child.listener = packet.local, packet.peer, packet.source_mac, listener
-        child.connection = Connection(child.settings)
-        child.connection.accept(self._reader.segment, child.local, child.peer, self._isn(child.local, child.peer), self.now)
+        child.connection = Connection(child.settings, self.tuning)
+        isn = self._isn(child.local, child.peer)
+        child.connection.accept(self._reader.segment, child.settings, child.local, child.peer, isn, self.now)
         listener.half_open[child.key] = child
         self.connections[child.key] = child
         self.transmit(child)
@@ -300,7 +306,7 @@ class Host:
         """The segment *out* of *socket*, by its neighbour's MAC address."""
         assert socket.peer is not None
         settings, local, peer = socket.settings, socket.local, socket.peer
-        frame = self._writer.tcp(out, local, peer, self.site.mac, settings.tos, settings.ttl)
+        frame = self._writer.tcp(out, local, peer, self.site.mac, settings.tos | int(out.ect), settings.ttl)
         if peer[0] in self.addresses:
             self._emit(frame, peer[0])
             return
@@ -400,8 +406,9 @@ class Host:
         socket.local, socket.peer, socket.peer_mac = (source, local_port), (ip, port), None
         socket.error = socket.soft_error = socket.unread = 0
         socket.read_shut = socket.write_shut = socket.end_of_stream = False
-        socket.connection = Connection(socket.settings)
-        socket.connection.connect(socket.local, socket.peer, self._isn(socket.local, socket.peer))
+        socket.connection = Connection(socket.settings, self.tuning)
+        isn = self._isn(socket.local, socket.peer)
+        socket.connection.connect(socket.settings, socket.local, socket.peer, isn, self.now)
         self.connections[socket.key] = socket
         self.transmit(socket)
 

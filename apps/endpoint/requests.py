@@ -16,6 +16,9 @@ from apps.endpoint.sockets import Socket
 
 _FIRST_DESCRIPTOR = 101
 
+_LAST_US = 0xFFFFFFFF * 1000
+"""Where the clock of `tcp/`, in milliseconds, ends: after 49 days."""
+
 AT_ONCE = 0
 """What a call yields that only lets the others have their turn."""
 
@@ -131,6 +134,16 @@ class Requests:
         del self.sockets[fd]
         return calls.close(self.host, socket)
 
+    def abort(self, fd: int) -> Work:
+        """ABORT (RFC 9293 section 3.10.5)."""
+        socket = self._socket(fd)
+        del self.sockets[fd]
+        if socket.listening:
+            self.host.unlisten(socket)
+        self.host.release(socket)
+        self.host.abort(socket)
+        return _done(0)
+
     def set_option(self, fd: int, level: int, name: int, value: int) -> Work:
         """SETSOCKOPT."""
         self._socket(fd).set_option(level, name, value)
@@ -168,6 +181,8 @@ class Requests:
         if not self.manual or usec < 0:
             raise OSError(errno.EINVAL, "the clock is real")
         end = self.host.now + usec
+        if end > _LAST_US:
+            raise OSError(errno.EINVAL, "beyond the end of time")
         while True:
             yield AT_ONCE
             times = [time for time in (self.host.deadline, self.wake()) if time is not None and time > self.host.now]
@@ -232,6 +247,7 @@ VERBS = MappingProxyType(
         "READ": Verb(Requests.read, (_int, _size, _int), optional=1),
         "SHUTDOWN": Verb(Requests.shutdown, (_int, _int)),
         "CLOSE": Verb(Requests.close, (_int,)),
+        "ABORT": Verb(Requests.abort, (_int,)),
         "SETSOCKOPT": Verb(Requests.set_option, (_int, _int, _int, _int)),
         "GETSOCKOPT": Verb(Requests.get_option, (_int, _int, _int)),
         "FCNTL": Verb(Requests.fcntl, (_int, _int, _int), optional=1),
