@@ -31,6 +31,7 @@ from operators.sizes import runs
 from operators.steer import steer, steer6
 from operators.steering import Steering
 from operators.tcp6 import ip6_sweep, tcp6_check
+from operators.tcp6_icmp import tcp6_icmp
 from operators.tcp_client import tcp_client
 from operators.tcp_engine import Settings, TcpEngine
 from operators.tcp_icmp import tcp_icmp
@@ -254,6 +255,7 @@ def _steps(site: Site) -> list[Any]:
     several = site.steering is not None
     ours = runs(sorted({ip for k in range(len(config.cores)) for ip in config.addresses(k) if not is_ip6(ip)}))
     mac = int.from_bytes(site.mac, "big")
+    icmp6 = [*([nd_learn] if asks6 else []), tcp6_icmp, nd_responder(mac=mac), icmp6_echo]
     rest: list[Any] = [to_kernel] if site.tap is not None else [drop.named("not_for_us")]
     return [
         tcp_timers,
@@ -272,7 +274,7 @@ def _steps(site: Site) -> list[Any]:
                 **({TCP6: [steer6] if several else []} if config.has_ip6 else {}),
                 ARP: [*([arp_learn] if asks else []), *(arp_responder(ip=ip, count=n, mac=mac) for ip, n in ours), *rest],
                 ICMP: [tcp_icmp, *(icmp_echo(ip=ip, mask=0xFFFFFFFF, count=n) for ip, n in ours), *rest],
-                **({ICMP6: [*([nd_learn] if asks6 else []), nd_responder(mac=mac), icmp6_echo, *rest]} if config.has_ip6 else {}),
+                **({ICMP6: [*icmp6, *rest]} if config.has_ip6 else {}),
                 FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },

@@ -50,7 +50,7 @@ LIMITS = np.dtype(
         ("challenges_sent", "<u4"),  # in which so many were sent
     ]
 )
-_IP6_LONGER = 20
+IP6_LONGER = 20
 """Bytes by which the IPv6 header is longer than IPv4's."""
 
 _DEFAULTS = {
@@ -136,7 +136,7 @@ def own_mss(conn, limits):
 @inlined
 def mss_over(peer_ip, limits):
     """The same for a peer with this address."""
-    return i64(limits.mss) - _IP6_LONGER if peer_ip >= FIRST_NUMBER else i64(limits.mss)
+    return i64(limits.mss) - IP6_LONGER if peer_ip >= FIRST_NUMBER else i64(limits.mss)
 
 
 _BOTTOMS = {"mss": 64, "rto_initial": 1, "rto_min": 1, "rto_max": 1}

@@ -27,6 +27,7 @@ from operators.parse import ARP, FRAGMENT, ICMP, ICMP6, SEGMENTED, TCP, TCP6, pa
 from operators.steer import steer, steer6
 from operators.steering import Steering
 from operators.tcp6 import ip6_sweep, tcp6_check
+from operators.tcp6_icmp import tcp6_icmp
 from operators.tcp_client import tcp_client
 from operators.tcp_engine import Settings, TcpEngine
 from operators.tcp_icmp import tcp_icmp
@@ -64,7 +65,7 @@ def pipeline() -> Pipeline:
                 TCP6: [steer6],
                 ARP: [arp_learn, arp_responder, drop.named("other_arp")],
                 ICMP: [tcp_icmp, drop.named("icmp")],
-                ICMP6: [nd_learn, nd_responder, icmp6_echo, drop.named("icmp6")],
+                ICMP6: [nd_learn, tcp6_icmp, nd_responder, icmp6_echo, drop.named("icmp6")],
                 FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },

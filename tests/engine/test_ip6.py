@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
     ICMPv6EchoReply,
     ICMPv6EchoRequest,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
     ICMPv6NDOptDstLLAddr,
     ICMPv6NDOptSrcLLAddr,
+    ICMPv6PacketTooBig,
+    IPerror6,
     IPv6,
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrHopByHop,
@@ -424,3 +427,61 @@ def test_what_a_hundred_thousand_connections_would_take() -> None:
     """40 bytes each at most."""
     arrays = server6(connections=100_000).engine._addresses6.arrays
     assert sum(np.asarray(array).nbytes for array in arrays) < 40 * 100_600 + 64 + 131_072 * 4
+
+
+# Errors
+
+
+def error(kind: type[Packet], quoted: Packet, **fields: Any) -> bytes:
+    """An ICMPv6 error of a router's that quotes *quoted*."""
+    router = ETHER / IPv6(src="2001:db8::fe", dst=SERVER6)
+    return bytes(router / kind(**fields) / IPerror6(bytes(quoted[IPv6])[:48]))
+
+
+def sending() -> tuple[Host, Packet]:
+    """A server with 3,000 bytes under way, and the last segment it has sent."""
+    host = server6(response_kind="text", response=bytes(3000))
+    (answer,) = host.run([syn(options=[("MSS", 1440)])])
+    ack = (Ether(answer)[TCP].seq + 1) % 2**32
+    request = FROM_CLIENT / TCP(sport=40000, dport=LISTEN, flags="PA", seq=0xFFFFFFFF, ack=ack, window=60000) / b"go"
+    sent = host.run([bytes(request)])
+    return host, Ether(sent[0])
+
+
+@pytest.mark.parametrize(("mtu", "size"), [(1400, 1340), (100, 1220), (9000, None)])
+def test_a_packet_too_big_makes_segments_smaller(mtu: int, size: int | None) -> None:
+    """RFC 8201; no smaller than 1280 bytes (RFC 8200 section 5)."""
+    host, quoted = sending()
+    assert quoted[IPv6].plen == 1460
+    again = [checked(frame) for frame in host.run([error(ICMPv6PacketTooBig, quoted, mtu=mtu)])]
+    if size is None:
+        assert again == []
+        assert host.drops() == {"tcp6_icmp.discarded": 1}
+        return
+    assert host.drops() == {"tcp6_icmp.heeded": 1}
+    assert again[0][IPv6].plen == 20 + size
+    assert again[0][TCP].seq == quoted[TCP].seq
+
+
+def test_a_port_unreachable_ends_an_attempt() -> None:
+    near = client6(targets=[(SERVER_IP6, LISTEN, mac_word(SERVER_MAC))])
+    (frame,) = near.run()
+    router = Ether(dst=mac_text(CLIENT_MAC), src=mac_text(SERVER_MAC)) / IPv6(src=SERVER6, dst=CLIENT6)
+    quoted = IPerror6(bytes(Ether(frame)[IPv6]))
+    near.run([bytes(router / ICMPv6DestUnreach(code=3) / quoted)])
+    assert near.counters("client").get("failed") is None
+    near.run([bytes(router / ICMPv6DestUnreach(code=4) / quoted)])
+    assert near.counters("client")["failed"] == 1
+    assert near.drops() == {"tcp6_icmp.heeded": 2}
+
+
+def test_errors_that_are_not_believed() -> None:
+    host, quoted = sending()
+    other = quoted.copy()
+    other[TCP].dport = 9
+    old = quoted.copy()
+    old[TCP].seq -= 100
+    damaged = spoilt(error(ICMPv6PacketTooBig, quoted, mtu=1300), 61)
+    strange = [error(ICMPv6PacketTooBig, packet, mtu=1300) for packet in (other, old)]
+    assert host.run([*strange, damaged]) == []
+    assert host.drops() == {"tcp6_icmp.discarded": 2, "tcp6_icmp.bad_checksum": 1}
