@@ -77,7 +77,7 @@ def test_a_client_of_nginx_over_a_tap(lab: Lab, tmp_path: Path) -> None:
     assert_all_served(outcome(process.finish(180)), 10_000)
     assert complaints(theirs) == {}
     assert counters(theirs)["TcpPassiveOpens"] == 10_000
-    assert counters(theirs)["Ip6InReceives"] > 5 * 5_000
+    assert counters(theirs)["Ip6InReceives"] >= 4 * 5_000
 
 
 def test_a_client_of_nginx_over_both_families_looks_proper(lab: Lab, tmp_path: Path) -> None:
