@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.addresses import Interface, ip_text
+from apps.addresses import Interface, ip_text, is_ip6, is_link_local
 from apps.config import RunConfig, Target, TrafficConfig
 from apps.errors import ConfigError
 from apps.netvalues import MOST_ADDRESSES
@@ -103,15 +103,17 @@ def _check_interfaces(config: TrafficConfig, places: Places) -> None:
     if len(seen) > MOST_ADDRESSES:
         raise ConfigError(f"{places['interfaces']}: {len(seen)} addresses are too many; give at most {MOST_ADDRESSES}")
     if config.steering == "ip":
-        _check_core_addresses(config, config.interfaces[0], places)
+        for primary in config.primaries:
+            _check_core_addresses(config, primary, places)
 
 
 def _check_core_addresses(config: TrafficConfig, primary: Interface, places: Places) -> None:
-    if not config.ip_blocks[1]:
+    first, size = config.ip_block(primary)
+    if not size:
         raise ConfigError(
             f"{places['steering']}: by address, {len(config.cores)} cores need one each; give a longer range than {primary}"
         )
-    last = config.addresses(len(config.cores) - 1)[-1]
+    last = first + len(config.cores) * size - 1
     if not primary.is_host(last):
         raise ConfigError(
             f"{places['steering']}: by address, {len(config.cores)} cores need the addresses after {primary}, "
@@ -120,19 +122,28 @@ def _check_core_addresses(config: TrafficConfig, primary: Interface, places: Pla
 
 
 def _check_gateway(config: TrafficConfig, places: Places) -> None:
-    if config.gateway is None:
-        return
-    if config.is_local(config.gateway):
-        raise ConfigError(f"{places['gateway']}: {ip_text(config.gateway)} is our own address; give the router's")
-    if not any(interface.is_host(config.gateway) for interface in config.interfaces):
-        raise ConfigError(
-            f"{places['gateway']}: {ip_text(config.gateway)} is not on the link of {_links(config)}; give a router there"
-        )
+    for index, gateway in enumerate(config.gateways):
+        place = places.item("gateways", index)
+        if config.is_local(gateway):
+            raise ConfigError(f"{place}: {ip_text(gateway)} is our own address; give the router's")
+        _check_family(config, gateway, place)
+        if not is_link_local(gateway) and not any(interface.is_host(gateway) for interface in config.interfaces):
+            raise ConfigError(f"{place}: {ip_text(gateway)} is not on the link of {_links(config)}; give a router there")
+
+
+def _check_family(config: TrafficConfig, ip: int, place: str) -> None:
+    """From an address of its own family alone can another be reached."""
+    if not any(is_ip6(interface.address) == is_ip6(ip) for interface in config.interfaces):
+        family = "IPv6" if is_ip6(ip) else "IPv4"
+        raise ConfigError(f"{place}: {ip_text(ip)} is {family}, and no address of ours is; give one with --ip ADDR/LEN")
 
 
 def _check_listen(config: TrafficConfig, places: Places) -> None:
-    for index, port in enumerate(config.listen):
+    for index, given in enumerate(config.listen):
         place = places.item("listen", index)
+        ip, port = (None, given) if isinstance(given, int) else given
+        if ip is not None and not config.is_local(ip):
+            raise ConfigError(f"{place}: {ip_text(ip)} is no address of ours; there is {_links(config)}")
         if config.steering == "port" and config.blocks.owner(port) >= len(config.cores):
             raise ConfigError(
                 f"{place}: port {port} is in no core's block under the mask {config.port_mask:04X}; "
@@ -150,10 +161,11 @@ def _check_target(config: TrafficConfig, target: Target, place: str) -> None:
     if config.is_local(target.ip):
         _check_own_target(config, target, place)
         return
+    _check_family(config, target.ip, place)
     on_link = [interface for interface in config.interfaces if interface.holds(target.ip)]
     if any(not interface.is_host(target.ip) for interface in on_link):
         raise ConfigError(f"{place}: {ip_text(target.ip)} is the network's or its broadcast address; give a host's")
-    if not on_link and config.gateway is None:
+    if config.next_hop(target.ip) is None:
         raise ConfigError(
             f"{place}: {ip_text(target.ip)} is not on the link of {_links(config)}; give --gateway, or an address there"
         )
@@ -166,14 +178,14 @@ def _check_own_target(config: TrafficConfig, target: Target, place: str) -> None
         )
     ports = ports_listening(config, target.ip)
     if target.port not in ports:
-        listed = ", ".join(map(str, ports))
+        listed = ", ".join(map(str, ports)) or "none"
         raise ConfigError(f"{place}: no core listens on port {target.port} of {ip_text(target.ip)}; there is {listed}")
 
 
 def ports_listening(config: TrafficConfig, ip: int) -> list[int]:
     """The ports on which any core accepts connections to *ip*, an address of ours."""
     cores = [index for index in range(len(config.cores)) if ip in config.addresses(index)]
-    return sorted({port for index in cores for port in config.listen_ports(index)}, reverse=True)
+    return sorted({port for index in cores for port in config.listen_ports(index, ip)}, reverse=True)
 
 
 def _check_max_open(config: TrafficConfig, places: Places) -> None:

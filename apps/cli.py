@@ -54,7 +54,7 @@ def te_apps(
 @app.command()
 def trafficengine(
     context: typer.Context, config: o.ConfigFile = None, devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None,
-    role: o.RoleName = None, targets: o.Targets = None, interfaces: o.Ips = None, gateway: o.Gateway = None, mac: o.Mac = None,
+    role: o.RoleName = None, targets: o.Targets = None, interfaces: o.Ips = None, gateways: o.Gateways = None, mac: o.Mac = None,
     ports: o.ClientPorts = None, listen: o.Listen = None, connections: o.ConnectionCount = None, cps: o.Cps = None,
     max_open: o.MaxOpen = None, hold_s: o.Hold = None,
     duration_s: o.Duration = None, payload: o.Payload = None, request: o.Request = None, expect: o.Expect = None,

@@ -1,7 +1,8 @@
 """What a run is told: frozen, complete and validated, whatever it was read from.
 
-Addresses and MACs are ints in host order (`addresses.ip_text` and `addresses.mac_text` show them), times carry their unit in
-their name, and None means "no limit" or "found out at run time" as each field says. `apps.load` builds these.
+Addresses and MACs are ints in host order, IPv6 addresses those from 2^32 on (`addresses.ip_text` and `addresses.mac_text` show
+them), times carry their unit in their name, and None means "no limit" or "found out at run time" as each field says. `apps.load`
+builds these.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from apps.addresses import Interface
+from apps.addresses import Interface, is_ip6, is_link_local
 from apps.errors import ConfigError as ConfigError
 from apps.portblocks import PortBlocks
 
@@ -80,9 +81,13 @@ class MacswapConfig(RunConfig):
     """`te-apps macswap`."""
 
 
+Listener = int | tuple[int, int]
+"""A port of every address of ours, or (address, port)."""
+
+
 @dataclass(frozen=True)
 class Target:
-    """A server to connect to. *mac* None: by ARP, of the gateway when the target is off-link, our own when it is ours."""
+    """A server to connect to. *mac* None: by ARP or ND, of the gateway when the target is off-link, our own when it is ours."""
 
     id: str
     ip: int
@@ -158,13 +163,14 @@ class TrafficConfig(RunConfig):
     """Our addresses; the very first is the primary one."""
     mac: int | None = None
     """Our MAC address; None: the device's."""
-    gateway: int | None = None
+    gateways: tuple[int, ...] = ()
+    """The routers to other links, one for each family at most."""
     targets: tuple[Target, ...] = ()
-    """Taken in turns by each core; empty: each core connects to its own server."""
+    """Taken in turns by each core; empty: each core connects to its own server, over each family it has an address of."""
     ports: range | None = None
     """The ports clients connect from, but for those we listen on; None: what the port mask leaves to each core."""
-    listen: tuple[int, ...] = ()
-    """Ports every core listens on; empty: the highest port of its block."""
+    listen: tuple[Listener, ...] = ()
+    """Where every core listens; empty: the highest port of its block."""
     connections: int | None = 250_000
     """Connections each core opens (as a server alone: accepts) before it is done."""
     cps_per_core: float | None = None
@@ -232,6 +238,17 @@ class TrafficConfig(RunConfig):
         return self.role != "client"
 
     @property
+    def has_ip6(self) -> bool:
+        """Whether an address of ours is IPv6."""
+        return any(is_ip6(interface.address) for interface in self.interfaces)
+
+    @property
+    def primaries(self) -> tuple[Interface, ...]:
+        """The first of our addresses in each family."""
+        first = {is_ip6(interface.address): interface for interface in reversed(self.interfaces)}
+        return tuple(interface for interface in self.interfaces if first[is_ip6(interface.address)] is interface)
+
+    @property
     def steers_by(self) -> str:
         """How a packet finds its core: "port", "ip" or "rss"."""
         if self.steering == "auto":
@@ -263,11 +280,9 @@ class TrafficConfig(RunConfig):
             send = len(self.request) if self.request else self.send_file.stat().st_size if self.send_file else 0
         return Sizes(send, self.receive or 0)
 
-    @property
-    def ip_blocks(self) -> tuple[int, int]:
-        """Steering by address: core 0's first address and how many each core has. Of a range, its even share; after a single
-        address the next ones, one each."""
-        primary = self.interfaces[0]
+    def ip_block(self, primary: Interface) -> tuple[int, int]:
+        """Steering by address, of the family of *primary*: core 0's first, and how many each core has. Of a range, its even
+        share; after a single address the next ones, one each."""
         if primary.count == 1:
             return primary.address + 1, 1
         return primary.address, primary.count // len(self.cores)
@@ -275,8 +290,8 @@ class TrafficConfig(RunConfig):
     def ranges(self, core_index: int) -> tuple[range, ...]:
         """The local addresses of core *core_index*: all of them, but when steering by address its own."""
         if self.steering == "ip":
-            first, size = self.ip_blocks
-            return (range(first + core_index * size, first + (core_index + 1) * size),)
+            blocks = [self.ip_block(primary) for primary in self.primaries]
+            return tuple(range(first + core_index * size, first + (core_index + 1) * size) for first, size in blocks)
         return tuple(interface.addresses for interface in self.interfaces)
 
     def addresses(self, core_index: int) -> tuple[int, ...]:
@@ -297,23 +312,31 @@ class TrafficConfig(RunConfig):
             mine = range(max(mine.start, block.start), min(mine.stop, block.stop))
         return [port for port in mine if port not in taken] if taken else mine
 
-    def listen_ports(self, core_index: int) -> tuple[int, ...]:
-        """The ports core *core_index* accepts connections on."""
+    def listen_ports(self, core_index: int, ip: int | None = None) -> tuple[int, ...]:
+        """The ports core *core_index* accepts connections on, on any of its addresses, or on *ip*."""
+        places = [(None, given) if isinstance(given, int) else given for given in self.listeners(core_index)]
+        return tuple(dict.fromkeys(port for address, port in places if ip is None or address in (None, ip)))
+
+    def listeners(self, core_index: int) -> tuple[Listener, ...]:
+        """Where core *core_index* accepts connections."""
         if not self.is_server:
             return ()
         return self.listen or (self.blocks.listen_port(0 if self.steering == "ip" else core_index),)
 
     def targets_of(self, core_index: int) -> tuple[Target, ...]:
-        """The targets of core *core_index*: those given, else its own server."""
+        """The targets of core *core_index*: those given, else its own server, once over each family."""
         if self.targets or not self.is_client:
             return self.targets
-        return (Target("self", self.addresses(core_index)[0], self.listen_ports(core_index)[0], self.mac),)
+        first = {is_ip6(ip): ip for ip in reversed(self.addresses(core_index))}.values()
+        places = [(ip, ports[0]) for ip in first if (ports := self.listen_ports(core_index, ip))]
+        return tuple(Target("self", ip, port, self.mac) for ip, port in sorted(places))
 
     def is_local(self, ip: int) -> bool:
         """Whether *ip* is an address of ours, on any core."""
         return any(ip in addresses for index in range(len(self.cores)) for addresses in self.ranges(index))
 
     def next_hop(self, ip: int) -> int | None:
-        """The address to ask ARP for to reach *ip*: itself on-link, else the gateway (None when there is none)."""
-        on_link = any(interface.holds(ip) for interface in self.interfaces)
-        return ip if on_link else self.gateway
+        """The address to ask for to reach *ip*: itself on-link, else the family's gateway (None when there is none)."""
+        if is_link_local(ip) or any(interface.holds(ip) for interface in self.interfaces):
+            return ip
+        return next((gateway for gateway in self.gateways if is_ip6(gateway) == is_ip6(ip)), None)

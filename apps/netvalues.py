@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterable
 from typing import Any
 
-from apps.addresses import Interface, ip_text, parse_ip, parse_mac
-from apps.config import KernelSide, Target
+from apps.addresses import Interface, endpoint_text, ip_text, is_ip6, parse_mac
+from apps.config import KernelSide, Listener, Target
 from apps.errors import ConfigError, nearest
 from apps.portblocks import is_port_mask
 from apps.values import each, integer, name, shown, text
@@ -45,17 +46,34 @@ def cores(value: Any, where: str) -> tuple[int, ...]:
 
 
 def host_ip(value: Any, where: str) -> int:
-    """The IPv4 address of one host."""
+    """The IPv4 or IPv6 address of one host."""
+    if "%" in text(value, where):
+        raise ConfigError(f"{where}: {shown(value)} has a zone; there is no link but the device's: leave out the % and the rest")
     try:
-        ip = parse_ip(text(value, where))
+        address = ipaddress.ip_address(value)
     except ValueError:
-        remedy = "; IPv6 is not supported" if ":" in value else ""
-        raise ConfigError(f"{where}: {shown(value)} is not an IPv4 address; give one like 10.0.0.1{remedy}") from None
-    if ip >> 24 == 127:
+        raise ConfigError(f"{where}: {shown(value)} is not an IP address; give one like 10.0.0.1 or 2001:db8::1") from None
+    if address.is_loopback:
         raise ConfigError(f"{where}: {value} is inside the kernel, where no device leads; use an address on the device's link")
-    if ip >> 24 == 0 or ip >> 28 >= 14:
-        raise ConfigError(f"{where}: {value} is not the address of a host; give one like 10.0.0.1")
-    return ip
+    if not _is_host(address):
+        example = "10.0.0.1" if address.version == 4 else "2001:db8::1"
+        raise ConfigError(f"{where}: {value} is not the address of a host; give one like {example}")
+    return int(address)
+
+
+def _is_host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """No group's, nor one of those that stand for none or, in IPv6, for an IPv4 address."""
+    if address.version == 4:
+        return int(address) >> 24 != 0 and int(address) >> 28 < 14
+    return not address.is_multicast and int(address) >> 64 != 0
+
+
+def gateways(value: Any, where: str) -> tuple[int, ...]:
+    """One address, or a list: one of each family."""
+    found = each(host_ip, "address")(value if isinstance(value, list | tuple) else [value], where)
+    if len({is_ip6(ip) for ip in found}) != len(found):
+        raise ConfigError(f"{where}: {', '.join(map(ip_text, found))} are too many; give one gateway for IPv4 and one for IPv6")
+    return found
 
 
 tcp_port = integer(1, 65535, "a port")
@@ -69,15 +87,14 @@ def interface(value: Any, where: str) -> Interface:
     """`ADDR/LEN`, `FIRST-LAST/LEN`, or with a host part of zero all hosts of a network: `NET/LEN`."""
     hosts, slash, length = text(value, where).partition("/")
     head, dash, tail = hosts.partition("-")
-    if ":" in hosts:
-        host_ip(hosts, where)
-    if not slash or not re.fullmatch(r"\d{1,2}", length) or not 1 <= int(length) <= 32:
-        raise ConfigError(f"{where}: {shown(value)} needs a prefix length of 1 to 32; give ADDR/LEN like 10.0.0.1/24")
+    bits, example = (128, "2001:db8::1/64") if ":" in hosts else (32, "10.0.0.1/24")
+    if not slash or not re.fullmatch(r"\d{1,3}", length) or not 1 <= int(length) <= bits:
+        raise ConfigError(f"{where}: {shown(value)} needs a prefix length of 1 to {bits}; give ADDR/LEN like {example}")
     first = host_ip(head, where)
     result = Interface(first, int(length), host_ip(tail, where) - first + 1 if dash else 1)
-    whole = 1 << (32 - result.prefix)
-    if not dash and result.prefix < 31 and first % whole == 0:
-        result = Interface(first + 1, result.prefix, whole - 2)
+    whole = 1 << (bits - result.prefix)
+    if not dash and result.prefix < bits - 1 and first % whole == 0:
+        result = Interface(first + 1, result.prefix, whole - (1 if is_ip6(first) else 2))
     if result.count < 1:
         raise ConfigError(f"{where}: the range {hosts} runs backwards; give {tail}-{head}")
     if result.count > MOST_ADDRESSES:
@@ -113,11 +130,13 @@ def mac(value: Any, where: str) -> int:
 
 def _targets_from_text(value: str, where: str) -> list[Target]:
     head, at, station = value.partition("@")
-    hosts, colon, port = head.rpartition(":")
-    if not colon or not re.fullmatch(r"\d{1,9}", port):
-        raise ConfigError(f"{where}: {shown(value)} is not a target; give IP:PORT like 10.0.0.2:80, or IP:PORT@MAC")
-    number, found = tcp_port(int(port), where), mac(station, where) if at else None
-    return [Target(f"{ip_text(ip)}:{number}", ip, number, found) for ip in _hosts(hosts, where)]
+    place = _place(head)
+    if place is None:
+        raise ConfigError(
+            f"{where}: {shown(value)} is not a target; give IP:PORT like 10.0.0.2:80 or [2001:db8::2]:80, or IP:PORT@MAC"
+        )
+    number, found = tcp_port(place[1], where), mac(station, where) if at else None
+    return [Target(endpoint_text(ip, number), ip, number, found) for ip in _hosts(place[0], where)]
 
 
 def _hosts(value: Any, where: str) -> range:
@@ -128,6 +147,26 @@ def _hosts(value: Any, where: str) -> range:
     if not 0 <= last - first < MOST_ADDRESSES:
         raise ConfigError(f"{where}: {value} is not a range of 1 to {MOST_ADDRESSES} addresses; give FIRST-LAST")
     return range(first, last + 1)
+
+
+def _place(value: str) -> tuple[str, int] | None:
+    """The two halves of `IP:PORT`, IPv6 in brackets; None when it is something else."""
+    match = re.fullmatch(r"(?:\[([^\[\]]*:[^\[\]]*)\]|([^:\[\]]*)):(\d{1,9})", value)
+    return (match[1] or match[2], int(match[3])) if match else None
+
+
+def listener(value: Any, where: str) -> Listener:
+    """A port, of all our addresses, or `IP:PORT`, of one."""
+    if not isinstance(value, str):
+        return tcp_port(value, where)
+    if re.fullmatch(r"\d{1,9}", value):
+        return tcp_port(int(value), where)
+    place = _place(value)
+    if place is None:
+        raise ConfigError(
+            f"{where}: {shown(value)} is no place to listen; give a port, or IP:PORT like 10.0.0.1:80 or [2001:db8::1]:80"
+        )
+    return host_ip(place[0], where), tcp_port(place[1], where)
 
 
 _TARGET_KEYS = ("id", "ip", "port", "mac")
@@ -148,7 +187,7 @@ def target(value: Any, where: str) -> list[Target]:
     ips, port = _hosts(value["ip"], f"{where}.ip"), tcp_port(value["port"], f"{where}.port")
     identity = text(value["id"], f"{where}.id") if "id" in value else ""
     station = mac(value["mac"], f"{where}.mac") if "mac" in value else None
-    several = [f"{identity}-{ip_text(ip)}" if identity else f"{ip_text(ip)}:{port}" for ip in ips]
+    several = [f"{identity}-{ip_text(ip)}" if identity else endpoint_text(ip, port) for ip in ips]
     names = [identity] if identity and len(ips) == 1 else several
     return [Target(name, ip, port, station) for name, ip in zip(names, ips, strict=True)]
 
@@ -167,7 +206,7 @@ def targets(value: Any, where: str) -> tuple[Target, ...]:
     ids: set[str] = set()
     for item, place in result:
         if (item.ip, item.port, item.mac) in seen:
-            raise ConfigError(f"{place}: {ip_text(item.ip)}:{item.port} is given twice; name each target once")
+            raise ConfigError(f"{place}: {endpoint_text(item.ip, item.port)} is given twice; name each target once")
         if item.id in ids:
             raise ConfigError(f"{place}.id: {shown(item.id)} is given twice; ids must differ")
         seen.add((item.ip, item.port, item.mac))

@@ -46,12 +46,20 @@ Impair = Annotated[
 RoleName = Annotated[
     str | None, _option("--role", "both, client or server. Default: client when all targets are others.", "ROLE")
 ]
-Targets = Annotated[list[str] | None, _option("--target", "A server to connect to. Repeatable, taken in turns.", "IP:PORT[@MAC]")]
+Targets = Annotated[
+    list[str] | None,
+    _option("--target", "A server to connect to, IPv6 as [IP]:PORT. Repeatable, taken in turns.", "IP:PORT[@MAC]"),
+]
 Ips = Annotated[
     list[str] | None,
-    _option("--ip", "Our address on the device's link, or a range: FIRST-LAST/LEN, NET/LEN. Repeatable.", "ADDR/LEN"),
+    _option(
+        "--ip", "Our address on the device's link, IPv4 or IPv6, or a range: FIRST-LAST/LEN, NET/LEN. Repeatable.", "ADDR/LEN"
+    ),
 ]
 Gateway = Annotated[str | None, _option("--gateway", "The router to targets that are not on the link.", "IP")]
+Gateways = Annotated[
+    list[str] | None, _option("--gateway", "The router to targets that are not on the link. Once for each family.", "IP")
+]
 Mac = Annotated[str | None, _option("--mac", "Our MAC address. Default: the device's.", "MAC")]
 Control = Annotated[str | None, _option("--control", "The unix socket that requests are sent to.", "PATH")]
 Neighbours = Annotated[
@@ -65,7 +73,9 @@ Ecn = Annotated[
     str | None, _option("--ecn", "Congestion marks (RFC 3168): on, passive (default: if the peer asks) or off.", "WHICH")
 ]
 Congestion = Annotated[str | None, _option("--congestion", "Congestion control: cubic (default) or reno.", "WHICH")]
-Listen = Annotated[list[int] | None, _option("--listen", "A port to accept connections on. Repeatable.", "PORT")]
+Listen = Annotated[
+    list[str] | None, _option("--listen", "A port to accept connections on, or IP:PORT for one address. Repeatable.", "[IP:]PORT")
+]
 ConnectionCount = Annotated[int | None, _option("--connections", "Connections each core completes before it is done.", "N")]
 Cps = Annotated[float | None, _option("--cps", "Connections a second, over all cores. Default: as fast as it goes.", "RATE")]
 MaxOpen = Annotated[

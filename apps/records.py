@@ -1,7 +1,7 @@
 """Connection records on disk: numpy record arrays, in chunks, written as the file's suffix says.
 
-A column whose name ends in `_ip` is shown dotted, and one that has labels by name, in every format but .npy, which keeps the
-records as they are. Memory does not grow with the number of records.
+A column whose name ends in `_ip` is shown as an address, and one that has labels by name, in every format but .npy, which keeps
+the records as they are. Memory does not grow with the number of records.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from apps.addresses import ip_text
+from apps.addresses import ip_text, octets_text
 from apps.errors import ConfigError
 from dpdk_io.errors import TeError
 
@@ -34,17 +34,25 @@ class RecordWriter(Protocol):
 
 
 def dotted(addresses: np.ndarray) -> np.ndarray:
-    """IPv4 addresses, ints in host order, as text. Few are different in one chunk, and each of those is formatted once."""
+    """Addresses as text: ints in host order, or IPv6 as on the wire. Few are different in one chunk: each is formatted once."""
+    if addresses.ndim == 2:
+        return _with_colons(addresses)
     different, which = np.unique(addresses, return_inverse=True)
     return np.array([ip_text(int(address)) for address in different], dtype="U15")[which]
 
 
+def _with_colons(addresses: np.ndarray) -> np.ndarray:
+    whole = [octets.tobytes() for octets in np.ascontiguousarray(addresses)]
+    texts = {octets: octets_text(octets) for octets in set(whole)}
+    return np.array([texts[octets] for octets in whole], dtype="U39")
+
+
 def _flat_names(dtype: np.dtype) -> list[tuple[str, str, int | None]]:
-    """(column, field, index): a field that is an array makes one column for each element."""
+    """(column, field, index): a field that is an array makes one column for each element, unless it is an address."""
     columns: list[tuple[str, str, int | None]] = []
     for name in dtype.names or ():
         shape = dtype[name].shape
-        indices = range(shape[0]) if shape else [None]
+        indices = range(shape[0]) if shape and not name.endswith("_ip") else [None]
         columns.extend((name if index is None else f"{name}_{index}", name, index) for index in indices)
     return columns
 

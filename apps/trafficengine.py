@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from apps.addresses import ip_text
+from apps.addresses import ip_text, is_ip6
 from apps.config import TrafficConfig
 from apps.engine import Signals, Watch, compile_cores, core_results, port_options, port_statistics, run_of
 from apps.goodput import Moved
@@ -33,8 +33,7 @@ from apps.result import (
 from apps.trafficpipeline import Site, open_tap, traffic_pipeline
 from dpdk_io import TeError, open_ports
 from dpdk_io.clock import cycles, hertz
-from operators.engine import RECORD
-from operators.steer import steer
+from operators.steer import steer, steer6
 from operators.tcp_engine import TcpEngine
 from pipeline import SLOW, Core, Pipeline, Run
 from tcp.connection import STATE_NAMES
@@ -93,7 +92,7 @@ class _Traffic:
         self.cores = cores
         self._writer: RecordWriter | None = None
         if config.records is not None:
-            self._writer = open_records(config.records, RECORD, {**_LABELS, "states": STATE_NAMES})
+            self._writer = open_records(config.records, self.engines[0].record_dtype, {**_LABELS, "states": STATE_NAMES})
             stack.callback(self._writer.close)
         self._shown = (time.monotonic(), 0)
         self.ended_by = DONE
@@ -107,7 +106,7 @@ class _Traffic:
 
     def _unknown(self) -> list[int]:
         """Next hops that have not answered."""
-        return [ip for site in self.sites for ip in site.neighbours.unknown()]
+        return [ip for site in self.sites for ip in (*site.neighbours.unknown(), *site.neighbours6.unknown())]
 
     def run(self, run: Run, signals: Signals) -> tuple[float, float]:
         """Until it is over; (start, end) on the monotonic clock."""
@@ -136,17 +135,18 @@ class _Traffic:
                 engine.begin(epoch, None if duration is None else int(duration * rate))
 
     def _resolve(self, run: Run, signals: Signals) -> None:
-        """Wait until ARP has told where the next hops are."""
+        """Wait until ARP and ND have told where the next hops are."""
         asked = time.monotonic()
         told = self.config.quiet
         while run.running and not signals.name and (unknown := self._unknown()):
             silent = time.monotonic() - asked
             names = ", ".join(map(ip_text, unknown))
+            by = " or ".join(dict.fromkeys("ND" if is_ip6(ip) else "ARP" for ip in unknown))
             if silent > _ARP_PATIENCE:
-                raise TeError(f"no ARP answer from {names}: is it up, and on this link? else give its MAC with the target")
+                raise TeError(f"no {by} answer from {names}: is it up, and on this link? else give its MAC with the target")
             if silent > _ARP_SILENCE and not told:
                 told = True
-                sys.stderr.write(f"te-apps: waiting for {names} to answer ARP\n")
+                sys.stderr.write(f"te-apps: waiting for {names} to answer {by}\n")
             time.sleep(0.005)
 
     def _done(self) -> bool:
@@ -233,7 +233,7 @@ class _Traffic:
 def _misdirected(core: Core) -> int:
     """Packets that `steer` found on the wrong core."""
     steps = enumerate(core.pipeline.operators)
-    return sum(int(core.states[k]["misdirected"][0]) for k, step in steps if step.name == steer.name)
+    return sum(int(core.states[k]["misdirected"][0]) for k, step in steps if step.name in (steer.name, steer6.name))
 
 
 def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for: float) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from apps.addresses import ip_text
+from apps.addresses import ip_text, is_ip6, link_local
 from apps.config import CONGESTION, TcpOptions, TrafficConfig
 from apps.hooks import Contents
 from apps.impaired import behind
@@ -20,13 +20,18 @@ from operators.app_timers import app_timers
 from operators.arp_responder import arp_responder
 from operators.drop import drop
 from operators.handover import handover
+from operators.icmp6_echo import icmp6_echo
 from operators.icmp_echo import icmp_echo
+from operators.nd_responder import nd_responder
 from operators.neighbours import Neighbours, arp_ask, arp_learn
+from operators.neighbours6 import Neighbours6, nd_ask, nd_learn
 from operators.own_mac import own_mac
-from operators.parse import ARP, FRAGMENT, ICMP, SEGMENTED, TCP, parse
+from operators.parse import ARP, FRAGMENT, ICMP, ICMP6, SEGMENTED, TCP, TCP6, parse
 from operators.sizes import runs
-from operators.steer import steer
+from operators.steer import steer, steer6
 from operators.steering import Steering
+from operators.tcp6 import ip6_sweep, tcp6_check
+from operators.tcp6_icmp import tcp6_icmp
 from operators.tcp_client import tcp_client
 from operators.tcp_engine import Settings, TcpEngine
 from operators.tcp_icmp import tcp_icmp
@@ -53,7 +58,9 @@ class Site:
         self.mac = config.mac.to_bytes(6, "big") if config.mac is not None else port.mac
         self.steering = self._make_steering()
         self._own_mac = np.array([int.from_bytes(self.mac, "little")], np.int64)
-        self.neighbours = Neighbours(self._next_hops())
+        hops = self._next_hops()
+        self.neighbours = Neighbours(hop for hop in hops if not is_ip6(hop))
+        self.neighbours6 = Neighbours6(hop for hop in hops if is_ip6(hop))
         check_memory(config, self._capacity())
         self.engines = [TcpEngine(self._settings(k)) for k in range(len(config.cores))]
 
@@ -63,14 +70,15 @@ class Site:
         if len(config.cores) == 1:
             return None
         rule = config.steers_by
-        first_ip, ips = config.ip_blocks
+        blocks = {is_ip6(primary.address): config.ip_block(primary) for primary in config.primaries}
+        (first_ip, ips), (first_ip6, ips6) = (blocks.get(family, (0, 1)) for family in (False, True))
         block = ips if rule == "ip" else config.blocks.size
-        steering = Steering(rule, len(config.cores), block=block, first_ip=first_ip)
+        steering = Steering(rule, len(config.cores), block=block, first_ip=first_ip, first_ip6=first_ip6, ips6=ips6)
         _steer_in_device(config, self.port, rule)
         return steering
 
     def _next_hops(self) -> list[int]:
-        """The addresses to ask ARP for."""
+        """The addresses to ask for by ARP or ND."""
         config = self.config
         return [
             hop
@@ -88,7 +96,7 @@ class Site:
         hop = config.next_hop(target.ip)
         if hop is None:
             raise DeviceError(f"{ip_text(target.ip)} is on no link of ours: give a gateway")
-        return self.neighbours.mac_word(hop)
+        return (self.neighbours6 if is_ip6(hop) else self.neighbours).mac_word(hop)
 
     def _capacity(self) -> int:
         """Connections each engine has room for: a server does not know how many will come, a client does."""
@@ -97,13 +105,20 @@ class Site:
         least = 0 if ours or not config.is_server else _SERVER_TABLE
         return max(least, config.max_open * (int(config.is_client) + int(config.is_server)) + 2 * _TIME_WAITS)
 
+    def _also_ours(self) -> list[int]:
+        """The IPv6 addresses of all cores, for which each of them answers, and that which the MAC gives."""
+        config = self.config
+        ours = {ip for k in range(len(config.cores)) for ip in config.addresses(k) if is_ip6(ip)}
+        return sorted({*ours, link_local(self.mac)} if ours else ours)
+
     def _settings(self, k: int) -> Settings:
         config = self.config
         times = config.timeouts
         return Settings(
             mac=self.mac,
             local_ips=config.addresses(k),
-            listen=config.listen_ports(k),
+            also_ours=self._also_ours(),
+            listen=config.listeners(k),
             targets=[(t.ip, t.port, self._mac_word(t)) for t in config.targets_of(k)] if config.is_client else [],
             client_ports=config.client_ports(k),
             wanted=config.connections,
@@ -192,7 +207,8 @@ def _steer_in_device(config: TrafficConfig, port: Port, rule: str) -> None:
 
     try:
         if rule == "rss":
-            flow.set_rss(port, toeplitz.SYMMETRIC_KEY, list(range(len(config.cores))))
+            types = flow.RSS_IPV4_TCP | (flow.RSS_IPV6_TCP if config.has_ip6 else 0)
+            flow.set_rss(port, toeplitz.SYMMETRIC_KEY, list(range(len(config.cores))), types)
         else:
             flow.install(port, [_rule(config, rule, k) for k in range(len(config.cores))])
     except DeviceError:
@@ -203,7 +219,9 @@ def _rule(config: TrafficConfig, rule: str, k: int) -> Any:
     from dpdk_io import flow
 
     if rule == "ip":
-        first, size = config.addresses(k)[0], config.ip_blocks[1]
+        first, size = config.addresses(k)[0], config.ip_block(config.primaries[0])[1]
+        if is_ip6(first):
+            raise DeviceError("rules are for IPv4 addresses")
         if size & (size - 1) or first % size:
             raise DeviceError(f"the {size} addresses from {ip_text(first)} on have no mask of their own")
         return flow.Rule(k, ip=first, ip_mask=-size & 0xFFFFFFFF)
@@ -223,23 +241,28 @@ def traffic_pipeline(site: Site) -> Pipeline:
     resources: dict[str, Any] = {"tcp": lambda k: site.engines[k].address}
     if site.neighbours.unknown():
         resources["neighbours"] = site.neighbours.table
+    if site.neighbours6.unknown():
+        resources["neighbours6"] = site.neighbours6.table
     if site.steering is not None:
         resources["steering"] = site.steering.of
     return behind(site.config.impair, Pipeline("trafficengine", _steps(site), resources))
 
 
 def _steps(site: Site) -> list[Any]:
-    """ARP and ping are answered, TCP goes to the core that owns it, the rest to the kernel side or, counted, nowhere."""
+    """ARP, ND and ping are answered, TCP goes to the core that owns it, the rest to the kernel side or, counted, nowhere."""
     config = site.config
-    asks = bool(site.neighbours.unknown())
+    asks, asks6 = bool(site.neighbours.unknown()), bool(site.neighbours6.unknown())
     several = site.steering is not None
-    ours = runs(sorted({ip for k in range(len(config.cores)) for ip in config.addresses(k)}))
+    ours = runs(sorted({ip for k in range(len(config.cores)) for ip in config.addresses(k) if not is_ip6(ip)}))
     mac = int.from_bytes(site.mac, "big")
+    icmp6 = [*([nd_learn] if asks6 else []), tcp6_icmp, nd_responder(mac=mac), icmp6_echo]
     rest: list[Any] = [to_kernel] if site.tap is not None else [drop.named("not_for_us")]
     return [
         tcp_timers,
         *([app_timers] if site.engines[0].settings.needs_app_timers else []),
+        *([ip6_sweep] if config.has_ip6 else []),
         *([arp_ask] if asks else []),
+        *([nd_ask] if asks6 else []),
         *([tcp_client] if config.is_client else []),
         *([handover] if several else []),
         own_mac(mac=mac),
@@ -248,14 +271,16 @@ def _steps(site: Site) -> list[Any]:
             "kind",
             {
                 TCP: [steer] if several else [],
+                **({TCP6: [steer6] if several else []} if config.has_ip6 else {}),
                 ARP: [*([arp_learn] if asks else []), *(arp_responder(ip=ip, count=n, mac=mac) for ip, n in ours), *rest],
                 ICMP: [tcp_icmp, *(icmp_echo(ip=ip, mask=0xFFFFFFFF, count=n) for ip, n in ours), *rest],
+                **({ICMP6: [*icmp6, *rest]} if config.has_ip6 else {}),
                 FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },
             otherwise=rest,
         ),
-        tcp_check,
+        GroupBy("kind", {TCP6: [tcp6_check]}, otherwise=[tcp_check]) if config.has_ip6 else tcp_check,
         Stage(),
         tcp_state,
     ]

@@ -15,6 +15,8 @@ from dpdk_io.ports import Port
 
 RSS_IPV4_TCP = 1 << 4
 """DPDK's bit for TCP over IPv4, hashed by addresses and ports (RTE_ETH_RSS_NONFRAG_IPV4_TCP)."""
+RSS_IPV6_TCP = 1 << 10
+"""The same over IPv6 (RTE_ETH_RSS_NONFRAG_IPV6_TCP)."""
 
 _USUAL_KEY = 40
 """Bytes of the key where the driver does not say."""

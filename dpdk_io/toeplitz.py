@@ -10,7 +10,7 @@ import numpy as np
 
 from dpdk_io.errors import UsageError
 from dpdk_io.jit import kernel
-from dpdk_io.memory import load32
+from dpdk_io.memory import load8, load32
 
 DEFAULT_KEY = bytes.fromhex(
     "6d5a56da255b0ec24167253d43a38fb0d0ca2bcbae7b30b477cb2da38030f20c6a42b73bbeac01fa"
@@ -23,6 +23,8 @@ Symmetric Receive-side Scaling", 2012): it repeats after 16 bits, and addresses 
 
 FLOW_BYTES = 12
 """Source and destination address and port of TCP or UDP over IPv4."""
+FLOW_BYTES_IP6 = 36
+"""The same over IPv6. A table for these serves both: its first positions are those of IPv4."""
 
 
 def table(key: bytes, size: int = FLOW_BYTES) -> np.ndarray:
@@ -51,4 +53,18 @@ def flow_hash(table, src, dst, sport, dport):
         shift = 8 - 8 * i
         value ^= load32(table + ((((8 + i) << 8) | ((sport >> shift) & 0xFF)) << 2))
         value ^= load32(table + ((((10 + i) << 8) | ((dport >> shift) & 0xFF)) << 2))
+    return value
+
+
+@kernel
+def flow_hash_ip6(table, src, dst, sport, dport):
+    """The same over IPv6, whose addresses are read from *src* and *dst*. *table* is one for FLOW_BYTES_IP6."""
+    value = 0
+    for i in range(16):
+        value ^= load32(table + (((i << 8) | load8(src + i)) << 2))
+        value ^= load32(table + ((((16 + i) << 8) | load8(dst + i)) << 2))
+    for i in range(2):
+        shift = 8 - 8 * i
+        value ^= load32(table + ((((32 + i) << 8) | ((sport >> shift) & 0xFF)) << 2))
+        value ^= load32(table + ((((34 + i) << 8) | ((dport >> shift) & 0xFF)) << 2))
     return value

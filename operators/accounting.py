@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel, rare
-from dpdk_io.memory import i64, load64, record_at, store64
+from dpdk_io.memory import copy, i64, load64, put_be32, record_at, store64
 from operators.engine import (
     APP_ACTIVE,
     APP_FIN_SEEN,
@@ -25,6 +25,7 @@ from operators.engine import (
     SENT_FIN,
     SENT_FIN_PSSV,
     SENT_RST,
+    addresses_at,
     bump,
     history_at,
     peek,
@@ -33,6 +34,7 @@ from operators.tally import tally_received, tally_sent
 from pipeline.histogram import bucket
 from tcp.connection import CLIENT
 from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN
+from tcp.ip6 import FIRST_NUMBER, octets_of
 from tcp.segment import FIN
 
 
@@ -168,6 +170,8 @@ def _write_record(eng, counters, conn, app, slot, cause):
     history = history_at(eng, slot)
     record = record_at(i64(eng.records) + (head & i64(eng.record_mask)) * 64, RECORD)
     record.start_us = i64((i64(history.first_at) - i64(eng.begun)) * eng.us_per_cycle)
+    if i64(eng.record_ips):
+        _write_ips(eng, conn, i64(eng.record_ips) + (head & i64(eng.record_mask)) * 32)
     record.uid = i64(app.uid)
     record.client_ip = i64(conn.local_ip if client else conn.peer_ip)
     record.server_ip = i64(conn.peer_ip if client else conn.local_ip)
@@ -185,6 +189,25 @@ def _write_record(eng, counters, conn, app, slot, cause):
     record.sent_payloads = min(i64(app.sent_payloads), 0xFFFF)
     record.received_payloads = min(i64(app.received_payloads), 0xFFFF)
     eng.record_head = head + 1
+
+
+@rare
+def _write_ips(eng, conn, place):
+    """The addresses of the client and of the server in 16 bytes each: a number may be another address's before it is read."""
+    client = i64(conn.bits) & CLIENT
+    _write_ip(eng, place, i64(conn.local_ip if client else conn.peer_ip))
+    _write_ip(eng, place + 16, i64(conn.peer_ip if client else conn.local_ip))
+
+
+@kernel
+def _write_ip(eng, place, ip):
+    """As on the wire; IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2)."""
+    if ip >= FIRST_NUMBER:
+        copy(place, octets_of(addresses_at(eng), ip), 16)
+        return
+    store64(place, i64(0))
+    put_be32(place + 8, i64(0xFFFF))
+    put_be32(place + 12, ip)
 
 
 @kernel

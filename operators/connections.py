@@ -19,6 +19,7 @@ from operators.engine import (
     CAUSE_PASSIVE_RST,
     CAUSE_TIMEOUT,
     TIME_WAIT_EVICTED,
+    addresses_at,
     app_at,
     bump,
     cold_at,
@@ -26,7 +27,7 @@ from operators.engine import (
     limits_of,
     prefetch_connection,
 )  # fmt: skip
-from operators.frames import PAYLOAD, header_length, write_frame, write_headers
+from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
 from tcp.board import give_board
@@ -35,7 +36,8 @@ from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT
 from tcp.expected import REFUSED, next_expected
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
-from tcp.limits import LIMITS
+from tcp.ip6 import FIRST_NUMBER, let_go
+from tcp.limits import LIMITS, own_mss
 from tcp.ports import PORTS, give_port
 from tcp.reset import reset_of
 from tcp.segment import ACK, SEGMENT, SYN
@@ -101,16 +103,21 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
 @inlined
 def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
     """Make of *mbuf* a segment that is sent for the first time."""
+    ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
     if length:
-        write_payload(eng, conn, app, slot, data(mbuf) + PAYLOAD, distance(seq, i64(conn.iss)) - 1, length)
+        write_payload(eng, conn, app, slot, data(mbuf) + payload_at(peer_ip), distance(seq, i64(conn.iss)) - 1, length)
     ack, wnd, mac, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(eng.mac), i64(app.peer_mac)
     mss = scale = i64(0)
     if flags & SYN:
         limits = record_at(limits_of(eng, conn), LIMITS)
-        mss, wnd = i64(limits.mss), advertised_by_syn(conn)
+        mss, wnd = own_mss(conn, limits), advertised_by_syn(conn)
         scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
-    ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
-    write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, mac, peer_mac, ip, port, peer_ip, peer_port)
+    if peer_ip >= FIRST_NUMBER:
+        write_frame_ip6(
+            addresses_at(eng), mbuf, flags, seq, ack, wnd, mss, scale, length, mac, peer_mac, ip, port, peer_ip, peer_port
+        )  # fmt: skip
+    else:
+        write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, mac, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 
@@ -128,7 +135,7 @@ def _write_unusual(eng, conn, app, slot, mbuf):
     length = i64(seg.payload_len)
     if length:
         offset = distance(i64(seg.seq), i64(conn.iss)) - 1
-        write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg), offset, length)
+        write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg, i64(conn.peer_ip)), offset, length)
     _headers(eng, mbuf, seg, conn, app)
     if i64(seg.rexmit):
         count_repeated(counters, app, seg)
@@ -139,6 +146,7 @@ def _write_unusual(eng, conn, app, slot, mbuf):
 @inlined
 def _headers(eng, mbuf, seg, conn, app):
     write_headers(
+        addresses_at(eng),
         mbuf,
         seg,
         i64(eng.mac),
@@ -220,6 +228,8 @@ def release(eng, conn, app, slot):
         _release_server(eng, app)
     if i64(conn.bits) & COLD_READY:
         give_board(conn, cold_at(eng, slot), record_at(limits_of(eng, conn), LIMITS))
+    if i64(conn.peer_ip) >= FIRST_NUMBER:
+        let_go(addresses_at(eng), i64(conn.peer_ip))
     give_slot(record_at(i64(eng.slots), SLOTS), slot)
 
 

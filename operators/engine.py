@@ -10,6 +10,7 @@ import numpy as np
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from tcp.connection import CLIENT, COLD, CONN
+from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest
 
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
@@ -162,16 +163,23 @@ RECORD = np.dtype(
 from "Unknown" on; states: `tcp.STATE_NAMES` indices in the order entered; deltas: microseconds from the first to the others."""
 assert RECORD.itemsize == 64
 
+RECORD_IPS = np.dtype([("client_ip", "u1", (16,)), ("server_ip", "u1", (16,))])
+"""As on the wire, IPv4 mapped into IPv6."""
+
+RECORD6 = np.dtype([(name, (RECORD_IPS if name.endswith("_ip") else RECORD)[name]) for name in RECORD.names or ()])
+"""RECORD with the addresses as in RECORD_IPS: 88 bytes."""
+
 ENGINE = np.dtype(
     [
         (name, "i8")
         for name in (
             "epoch", "begun", "ends", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
-            "conns", "colds", "apps", "histories", "index", "slots", "wheel", "ports",
+            "conns", "colds", "apps", "histories", "index", "slots", "wheel", "ports", "ip6",
             "client_limits", "server_limits", "boards", "scratch",
             "client", "server", "connect_histogram", "lifetime_histogram",
             "mac", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port", "steering",
             "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
+            "n_ip4", "next_local_ip6", "record_ips",
             "is_client", "wanted", "max_open", "started", "paused",
             "isn_key0", "isn_key1", "isn_clock",
             "request", "own_payload", "expect", "expect_len", "response_kind", "response",
@@ -187,7 +195,8 @@ ENGINE = np.dtype(
     ]
     + [("us_per_cycle", "f8"), ("per_cycle", "f8")]
 )  # fmt: skip
-"""Addresses, sizes and settings; `per_cycle` is the connections due per cycle (0: as fast as possible)."""
+"""Addresses, sizes and settings; `per_cycle` is the connections due per cycle (0: as fast as possible). IPv6 addresses stand
+everywhere by their numbers in the table `ip6`; `local` has the n_ip4 of IPv4 first. `first_local` is the first one of IPv4."""
 
 TARGET = np.dtype([("ip", "i8"), ("port", "i8"), ("neighbour", "i8")])
 """A server to connect to; `neighbour` is the address of a 64-bit word that holds the next hop's MAC, 0 while it is not known."""
@@ -229,6 +238,18 @@ def transfer_at(eng, slot):
 def history_at(eng, slot):
     """Its states so far; only while records are kept."""
     return record_at(i64(eng.histories) + slot * 64, HISTORY)
+
+
+@kernel
+def addresses_at(eng):
+    """The table of IPv6 addresses."""
+    return record_at(i64(eng.ip6), ADDRESSES)
+
+
+@inlined
+def identity(eng, ip):
+    """32 bits that stand for the address for ever: numbers of IPv6 addresses are given anew."""
+    return ip if ip < FIRST_NUMBER else digest(addresses_at(eng), ip, i64(eng.isn_key0), i64(eng.isn_key1))
 
 
 @kernel
@@ -274,7 +295,7 @@ def peek(counters, k):
 
 @inlined
 def is_local(eng, ip):
-    """Is *ip* an address of this core's?"""
+    """Is *ip* an IPv4 address of this core's?"""
     first = ip - i64(eng.first_local)
     return 0 <= first < i64(eng.first_range) or _in_ranges(i64(eng.local_ranges), i64(eng.n_local_ranges), ip)
 
@@ -289,9 +310,10 @@ def _in_ranges(words, n, ip):
 
 
 @kernel
-def is_listening(eng, port):
-    """Does this core accept connections on *port*?"""
-    return _holds(i64(eng.listen), i64(eng.n_listen), port)
+def is_listening(eng, ip, port):
+    """Does this core accept connections on *port* of its address *ip*?"""
+    listen, n = i64(eng.listen), i64(eng.n_listen)
+    return _holds(listen, n, port) or _holds(listen, n, ip << 16 | port)
 
 
 @kernel

@@ -15,7 +15,6 @@ from pipeline import DROP, NEXT, TX, operator
 from tcp.checksum import fold, ip_checksum
 
 _TTL = 64
-_FIRST_GROUP = 0xE0000000
 
 
 @operator(
@@ -32,7 +31,7 @@ def icmp_echo(pkt, meta, state):
     ip, icmp = pkt + i64(meta.l3), pkt + i64(meta.l4)
     if be16(icmp + wire.ICMP_TYPE) != wire.ICMP_ECHO_REQUEST << 8:
         return NEXT
-    if load8(pkt + wire.ETH_DST) & wire.ETH_GROUP != 0 or i64(meta.src) >= _FIRST_GROUP or i64(meta.dst) >= _FIRST_GROUP:
+    if load8(pkt + wire.ETH_DST) & wire.ETH_GROUP != 0 or i64(meta.src) >= wire.FIRST_GROUP or i64(meta.dst) >= wire.FIRST_GROUP:
         return NEXT
     if ip_checksum(icmp, wire.ICMP_HEADER + i64(meta.payload_len)) != 0:
         state.bad_checksum += 1

@@ -191,6 +191,8 @@ def _ipv6(pkt, l3, length, mbuf, meta):
             break
         if end < l4 + 8 or length < l4 + 8:
             return _BAD_IP
+        if proto == wire.IP6_ROUTING and load8(pkt + l4 + wire.IP6_SEGMENTS_LEFT) != 0:
+            return _under_way(l4, meta)
         proto = load8(pkt + l4)
         l4 += (load8(pkt + l4 + 1) + 1) * 8
         if end < l4:
@@ -203,6 +205,15 @@ def _ipv6(pkt, l3, length, mbuf, meta):
         meta.kind = FRAGMENT
         return _OK
     return _transport(pkt, l4, end, length, meta)
+
+
+@kernel
+def _under_way(l4, meta):
+    """The packet's route goes on from here (RFC 8200 section 4.4): what is in it is for others."""
+    meta.kind = IP6_OTHER
+    meta.l4_proto = wire.IP6_ROUTING
+    meta.l4 = l4
+    return _OK
 
 
 @kernel

@@ -13,10 +13,12 @@ from operators.engine import (
     RECV_SYN,
     SYN_COOKIES_ACCEPTED,
     SYN_COOKIES_SENT,
+    addresses_at,
     app_at,
     bump,
     cold_at,
     conn_at,
+    identity,
     is_listening,
     new_app,
 )  # fmt: skip
@@ -24,8 +26,9 @@ from operators.frames import source_mac, write_headers
 from pipeline import send
 from tcp.cookie import COOKIE_US, cookie, cookie_mss
 from tcp.index import INDEX, insert
-from tcp.limits import LIMITS
-from tcp.open import DEFAULT_MSS, accept
+from tcp.ip6 import FIRST_NUMBER, hold
+from tcp.limits import LIMITS, mss_over
+from tcp.open import accept, default_mss
 from tcp.segment import ACK, OPT_MSS, RST, SEGMENT, SYN
 from tcp.seq import MASK, advance
 from tcp.slots import SLOTS, give_slot, take_slot
@@ -39,19 +42,20 @@ def send_cookie(eng, out, pkt, mbuf, meta):
     """Answer a SYN with a cookie, in place."""
     limits = record_at(i64(eng.server_limits), LIMITS)
     local_ip, local_port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
-    mss = i64(meta.mss) if i64(meta.opts) & OPT_MSS else i64(DEFAULT_MSS)
+    mss = i64(meta.mss) if i64(meta.opts) & OPT_MSS else default_mss(peer_ip)
+    key0, key1, ours, theirs = i64(eng.isn_key0), i64(eng.isn_key1), identity(eng, local_ip), identity(eng, peer_ip)
     now = i64(eng.now_us) + i64(eng.isn_clock)
     seg = record_at(i64(eng.scratch), SEGMENT)
-    seg.seq = cookie(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, i64(meta.seq), mss, now)
+    seg.seq = cookie(key0, key1, ours, local_port, theirs, peer_port, i64(meta.seq), mss, now)
     seg.ack = advance(i64(meta.seq), 1)
     seg.wnd = min(i64(limits.rcv_wnd), 0xFFFF)
     seg.tcp_flags = SYN | ACK
     seg.opts = OPT_MSS
-    seg.mss = i64(limits.mss)
+    seg.mss = mss_over(peer_ip, limits)
     seg.ect = 0
     seg.payload_len = 0
     seg.rexmit = 0
-    write_headers(mbuf, seg, i64(eng.mac), source_mac(pkt), local_ip, local_port, peer_ip, peer_port)
+    write_headers(addresses_at(eng), mbuf, seg, i64(eng.mac), source_mac(pkt), local_ip, local_port, peer_ip, peer_port)
     bump(i64(eng.server), SYN_COOKIES_SENT, 1)
     eng.cookies_until = i64(eng.now_us) + COOKIE_US
     send(out, mbuf)
@@ -61,11 +65,12 @@ def send_cookie(eng, out, pkt, mbuf, meta):
 @rare
 def by_cookie(eng, pkt, meta, now):
     """The slot of the connection that the segment's ACK makes, in SYN_RECEIVED for it; -1 if it has no cookie, or NO_ROOM."""
-    if i64(meta.tcp_flags) & (SYN | RST | ACK) != ACK or not is_listening(eng, i64(meta.dport)):
+    if i64(meta.tcp_flags) & (SYN | RST | ACK) != ACK or not is_listening(eng, i64(meta.dst), i64(meta.dport)):
         return i64(-1)
     local_ip, local_port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
     irs, iss, clock = advance(i64(meta.seq), -1), advance(i64(meta.ack), -1), i64(eng.now_us) + i64(eng.isn_clock)
-    mss = cookie_mss(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, irs, iss, clock)
+    key0, key1, ours, theirs = i64(eng.isn_key0), i64(eng.isn_key1), identity(eng, local_ip), identity(eng, peer_ip)
+    mss = cookie_mss(key0, key1, ours, local_port, theirs, peer_port, irs, iss, clock)
     if mss == 0:
         return i64(-1)
     slots = record_at(i64(eng.slots), SLOTS)
@@ -91,6 +96,8 @@ def _fill(eng, pkt, meta, slot, irs, iss, mss, now):
     syn.mss = mss
     local_ip, local_port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
     accept(conn, cold, syn, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us))
+    if i64(meta.src) >= FIRST_NUMBER:
+        hold(addresses_at(eng), i64(meta.src))
     conn.snd_nxt = (iss + 1) & MASK
     new_app(app, i64(meta.tcp_hash), source_mac(pkt), now)
     app.app_bits = i64(APP_HALF_OPEN)

@@ -12,17 +12,20 @@ from operators.engine import (
     OPEN,
     TARGET,
     TIME_WAIT_EVICTED,
+    addresses_at,
     app_at,
     bump,
     conn_at,
+    identity,
     new_app,
     peek,
 )  # fmt: skip
-from operators.steering import STEERING, owner
+from operators.steering import STEERING, owner, owner_ip6
 from pipeline import BURST, room, tick
 from pipeline.outbox import CORE, behind
 from tcp.connection import TIME_WAIT
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
+from tcp.ip6 import FIRST_NUMBER, hold, octets_of
 from tcp.isn import initial
 from tcp.limits import LIMITS
 from tcp.open import connect
@@ -69,7 +72,7 @@ def _open_one(eng, out, state, now):
     peer_mac = load64(i64(target.neighbour))
     if peer_mac == 0:
         return False
-    local = i64(eng.next_local)
+    local = i64(eng.next_local_ip6) if i64(target.ip) >= FIRST_NUMBER else i64(eng.next_local)
     ports = record_at(i64(eng.ports) + local * 64, PORTS)
     local_ip = load64(i64(eng.local) + local * 8)
     port = _take_own_port(eng, ports, local_ip, target)
@@ -86,9 +89,19 @@ def _open_one(eng, out, state, now):
     following = i64(eng.next_target) + 1
     if following == i64(eng.n_targets):
         following = i64(0)
-        eng.next_local = local + 1 if local + 1 < i64(eng.n_local) else 0
+        _next_locals(eng)
     eng.next_target = following
     return True
+
+
+@inlined
+def _next_locals(eng):
+    """Every target has had its turn: now from the next of our addresses, in either family."""
+    n_ip4 = i64(eng.n_ip4)
+    following = i64(eng.next_local) + 1
+    eng.next_local = following if following < n_ip4 else 0
+    following = i64(eng.next_local_ip6) + 1
+    eng.next_local_ip6 = following if following < i64(eng.n_local) else n_ip4
 
 
 @inlined
@@ -110,13 +123,22 @@ def _steered_port(eng, ports, local_ip, target):
     port = take_port(ports)
     steering = record_at(i64(eng.steering), STEERING)
     for _ in range(_PORTS_TRIED):
-        if port < 0 or owner(steering, i64(target.ip), local_ip, i64(target.port), port) == i64(steering.index):
+        if port < 0 or _owner(eng, steering, target, local_ip, port) == i64(steering.index):
             return port
         give_port(ports, port)
         port = take_port(ports)
     if port >= 0:
         give_port(ports, port)
     return i64(-1)
+
+
+@kernel
+def _owner(eng, steering, target, local_ip, port):
+    peer_ip, peer_port = i64(target.ip), i64(target.port)
+    if peer_ip < FIRST_NUMBER:
+        return owner(steering, peer_ip, local_ip, peer_port, port)
+    table = addresses_at(eng)
+    return owner_ip6(steering, octets_of(table, peer_ip), octets_of(table, local_ip), peer_port, port)
 
 
 @inlined
@@ -149,7 +171,10 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     limits = record_at(i64(eng.client_limits), LIMITS)
     peer_ip, peer_port = i64(target.ip), i64(target.port)
     isn_now = i64(eng.now_us) + i64(eng.isn_clock)
-    iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, port, peer_ip, peer_port, isn_now)
+    key0, key1 = i64(eng.isn_key0), i64(eng.isn_key1)
+    iss = initial(key0, key1, identity(eng, local_ip), port, identity(eng, peer_ip), peer_port, isn_now)
+    if peer_ip >= FIRST_NUMBER:
+        hold(addresses_at(eng), peer_ip)
     connect(conn, limits, local_ip, port, peer_ip, peer_port, iss)
     new_app(app, i64(app.hash), peer_mac, _due(eng, now))
     app.uid = (peek(i64(eng.client), ATTEMPTED) + 1) & 0xFFFFFFFF

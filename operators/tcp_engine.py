@@ -17,6 +17,8 @@ from operators.engine import (
     ENGINE,
     HISTORY,
     RECORD,
+    RECORD6,
+    RECORD_IPS,
     RESPONSE_AUTO,
     RESPONSE_ECHO,
     RESPONSE_FIXED,
@@ -32,6 +34,7 @@ from pipeline.histogram import BUCKETS
 from tcp.board import new_boards
 from tcp.connection import COLD, CONN
 from tcp.index import new_index
+from tcp.ip6 import OURS, enter, new_addresses
 from tcp.limits import new_limits
 from tcp.ports import new_ports
 from tcp.segment import SEGMENT
@@ -41,6 +44,8 @@ from tcp.wheel import new_wheel
 _INTERVALS = 1 << 17
 _ECHO_SIZES = (2048, 32768)
 
+_ADDRESSES_IN_FLIGHT = 256
+"""Room for the IPv6 addresses of packets that belong to no connection yet."""
 _NEVER = (1 << 63) - 1
 _BURST = 32
 _BOARDS = 4096
@@ -58,11 +63,15 @@ def http_response(body: bytes = HTTP_BODY) -> tuple[bytes, int]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What one core's TCP is told. Addresses are host-order ints; MACs are six bytes as on the wire."""
+    """What one core's TCP is told. Addresses are host-order ints, those from 2^32 on IPv6; MACs are six bytes as on the wire."""
 
     mac: bytes
     local_ips: Sequence[int]
-    listen: Sequence[int] = ()
+    """At least one of each family there is; connections are opened from these."""
+    also_ours: Sequence[int] = ()
+    """Other IPv6 addresses that are answered for."""
+    listen: Sequence[int | tuple[int, int]] = ()
+    """Ports, of every address or (address, port) of one."""
     targets: Sequence[tuple[int, int, np.ndarray]] = ()
     """(address, port, a one-element int64 array that holds the next hop's MAC as its bytes lie in memory, 0: not known yet)."""
     client_ports: Sequence[int] = ()
@@ -176,6 +185,8 @@ class TcpEngine:
         self._array("histories", capacity if settings.records else 1, HISTORY)
         self._array("scratch", 1, SEGMENT)
         self._block("index", new_index(capacity, int(rng.integers(1 << 62))))
+        self._addresses6 = new_addresses(self._most_addresses(), int(rng.integers(1 << 62)))
+        self._block("ip6", self._addresses6)
         self._block("slots", new_slots(capacity))
         self._block("wheel", new_wheel(capacity))
         self.record.isn_clock = time.monotonic_ns() // 1000
@@ -197,13 +208,40 @@ class TcpEngine:
         if settings.records:
             self._records = self._array("records", settings.records, RECORD)
             self.record.record_mask = settings.records - 1
+            if self.has_ip6:
+                self._record_ips = self._array("record_ips", settings.records, RECORD_IPS)
+
+    @property
+    def has_ip6(self) -> bool:
+        """Does the engine speak IPv6?"""
+        return any(ip >> 32 for ip in self.settings.local_ips)
+
+    @property
+    def record_dtype(self) -> np.dtype:
+        """What `take_records` gives: RECORD, or where there is IPv6 RECORD6."""
+        return RECORD6 if self.has_ip6 else RECORD
+
+    def _most_addresses(self) -> int:
+        """A table for every connection's peer, the targets, our own, and those of packets that come to nothing."""
+        settings = self.settings
+        named = len(settings.local_ips) + len(settings.also_ours) + len(settings.targets)
+        return settings.connections + named + _ADDRESSES_IN_FLIGHT if self.has_ip6 else 1
+
+    def number(self, ip: int, bits: int = 1) -> int:
+        """*ip* as the operators know it: an IPv6 address by its number in the table, where it stays."""
+        return enter(self._addresses6, ip.to_bytes(16, "big"), bits) if ip >> 32 else ip
 
     def _addresses(self) -> None:
         settings = self.settings
         self.record.mac = int.from_bytes(settings.mac, "little")
         self.record.core = settings.core
-        self._list("local", settings.local_ips)
-        (first, count), *others = runs(settings.local_ips)
+        ip4 = [ip for ip in settings.local_ips if not ip >> 32]
+        ip6 = [self.number(ip, OURS) for ip in settings.local_ips if ip >> 32]
+        self._list("local", ip4 + ip6)
+        self.record.n_ip4 = self.record.next_local_ip6 = len(ip4)
+        (first, count), *others = runs(ip4) or [(-1, 0)]
+        for ip in settings.also_ours:
+            self.number(ip, OURS)
         self.record.first_local, self.record.first_range = first, count
         self._array("local_ranges", 2 * len(others), "i8")[: 2 * len(others)] = np.array(others, "i8").ravel()
         self.record.n_local_ranges = len(others)
@@ -213,12 +251,18 @@ class TcpEngine:
         if settings.steering is not None:
             self.record.steering = settings.steering.ctypes.data
             self._kept.append(settings.steering)
-        self._list("listen", settings.listen)
+        self._list("listen", map(self._listener, settings.listen))
         targets = self._array("targets", len(settings.targets), TARGET)
         for entry, (ip, port, neighbour) in zip(targets, settings.targets, strict=False):
-            entry["ip"], entry["port"], entry["neighbour"] = ip, port, neighbour.ctypes.data
+            entry["ip"], entry["port"], entry["neighbour"] = self.number(ip), port, neighbour.ctypes.data
             self._kept.append(neighbour)
         self.record.n_targets = len(settings.targets)
+
+    def _listener(self, given: int | tuple[int, int]) -> int:
+        """A port, below the address's number where it is one address's."""
+        if isinstance(given, tuple):
+            return self.number(given[0], OURS) << 16 | given[1]
+        return given
 
     def _list(self, name: str, values: Iterable[int]) -> None:
         values = list(values)
@@ -310,7 +354,7 @@ class TcpEngine:
     @property
     def for_each_connection(self) -> dict[str, int]:
         """Bytes of the tables that have an entry for each connection there is room for."""
-        kept = {"histories": bool(self.settings.records), "transfers": "transfers" in self.sizes}
+        kept = {"histories": bool(self.settings.records), "transfers": "transfers" in self.sizes, "ip6": self.has_ip6}
         return {name: self.sizes[name] for name in PER_CONNECTION if kept.get(name, True)}
 
     def counters(self, role: str) -> dict[str, int]:
@@ -343,6 +387,17 @@ class TcpEngine:
         if head == tail:
             return np.zeros(0, RECORD)
         mask = int(self.record.record_mask)
-        taken = self._records[np.arange(tail, head) & mask]
+        places = np.arange(tail, head) & mask
+        taken = self._records[places]
+        if self.has_ip6:
+            taken = _with_ips(taken, self._record_ips[places])
         self.record.record_tail = head
         return taken
+
+
+def _with_ips(records: np.ndarray, ips: np.ndarray) -> np.ndarray:
+    """RECORDs with their addresses in full."""
+    whole = np.empty(len(records), RECORD6)
+    for name in RECORD.names or ():
+        whole[name] = (ips if name.endswith("_ip") else records)[name]
+    return whole

@@ -13,10 +13,12 @@ from operators.engine import (
     RECV_SYN,
     UNEXPECTED,
     URGENT,
+    addresses_at,
     app_at,
     bump,
     cold_at,
     conn_at,
+    identity,
     is_listening,
     is_local,
     limits_of,
@@ -43,6 +45,7 @@ from tcp.events import (
 from tcp.expected import REFUSED, receive_expected
 from tcp.header import HEADER_LEN, parse_options
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
+from tcp.ip6 import FIRST_NUMBER, hold
 from tcp.isn import initial
 from tcp.limits import LIMITS
 from tcp.open import accept, listen
@@ -63,7 +66,7 @@ from tcp.slots import SLOTS, give_slot, take_slot
         ("sack_at", "i8"),
         ("tcp_hash", "u4"),
     ],
-    drops=("checksum", "bad_options", "foreign", "tagged"),
+    drops=("checksum", "bad_options", "foreign", "tagged", "bad_source"),
 )
 def tcp_check(pkt, meta, state, tcp):
     """Verify a TCP segment: address, checksum, options. Its connection's index entry is asked for: a Stage should follow."""
@@ -75,6 +78,9 @@ def tcp_check(pkt, meta, state, tcp):
         return DROP
     if i64(meta.l3) != ETH_HEADER:
         state.tagged += 1
+        return DROP
+    if i64(meta.src) >= FIRST_NUMBER:
+        state.bad_source += 1
         return DROP
     l4 = i64(meta.l4)
     header = i64(meta.payload) - l4
@@ -116,7 +122,8 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = receive_expected(conn, meta, limits, i64(eng.now_us))
     if events == REFUSED:
-        meta.tos = load8(pkt + ETH_HEADER + 1)
+        second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
+        meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
         events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
         if events & (EV_URGENT | EV_OUT_OF_ORDER) or i64(meta.revealed):
             events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)
@@ -186,7 +193,7 @@ def _no_connection(eng, out, pkt, mbuf, meta, state, now):
     """
     counters = i64(eng.server)
     port = i64(meta.dport)
-    open_port = is_listening(eng, port)
+    open_port = is_listening(eng, i64(meta.dst), port)
     if eng.kernel_side and not open_port and not i64(eng.first_client_port) <= port <= i64(eng.last_client_port):
         return i64(-SLOW)
     if _is_bad_source(meta):
@@ -204,8 +211,8 @@ def _no_connection(eng, out, pkt, mbuf, meta, state, now):
 def _is_bad_source(meta):
     """Nobody can be answered at 0/8, 127/8, or a group or broadcast address (RFC 9293 section 3.9.2.3), nor at the very place the
     segment is for."""
-    net = i64(meta.src) >> 24
-    return net == 0 or net == 127 or net >= 224 or (i64(meta.src) == i64(meta.dst) and i64(meta.sport) == i64(meta.dport))
+    net = i64(meta.src) >> 24  # class E: tcp_check drops it, and tcp6_check takes it for IPv6's
+    return net == 0 or net == 127 or 224 <= net < 240 or (i64(meta.src) == i64(meta.dst) and i64(meta.sport) == i64(meta.dport))
 
 
 @inlined
@@ -223,7 +230,10 @@ def _accept(eng, pkt, meta, state, now):
     limits = record_at(i64(eng.server_limits), LIMITS)
     local_ip, peer_ip, local_port, peer_port = i64(meta.dst), i64(meta.src), i64(meta.dport), i64(meta.sport)
     isn_now = i64(eng.now_us) + i64(eng.isn_clock)
-    iss = initial(i64(eng.isn_key0), i64(eng.isn_key1), local_ip, local_port, peer_ip, peer_port, isn_now)
+    key0, key1 = i64(eng.isn_key0), i64(eng.isn_key1)
+    iss = initial(key0, key1, identity(eng, local_ip), local_port, identity(eng, peer_ip), peer_port, isn_now)
+    if peer_ip >= FIRST_NUMBER:
+        hold(addresses_at(eng), peer_ip)
     now_us = i64(eng.now_us)
     accept(conn_at(eng, slot), cold_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, iss, now_us)
     app = app_at(eng, slot)
@@ -243,7 +253,8 @@ def _reset(eng, out, pkt, mbuf, meta, counters):
     if not reset_for(meta, seg):
         return False
     peer_mac = source_mac(pkt)
-    write_headers(mbuf, seg, i64(eng.mac), peer_mac, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
+    table, mac = addresses_at(eng), i64(eng.mac)
+    write_headers(table, mbuf, seg, mac, peer_mac, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     count_reset_sent(counters)
     send(out, mbuf)
     return True

@@ -21,6 +21,7 @@ from tcp.connection import (
 )
 from tcp.deadlines import DELACK, schedule
 from tcp.events import EV_RETRANSMIT
+from tcp.limits import own_mss
 from tcp.segment import ACK, CWR, ECE, OPT_MSS, OPT_SACK, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, SYN
 from tcp.seq import MASK
 from tcp.timestamps import ts_clock
@@ -49,7 +50,7 @@ def describe(conn, cold, out, limits, flags, now):
 def _describe_syn(conn, cold, out, limits, flags):
     """MSS, and what our side offers, or in a SYN-ACK what both do."""
     bits = i64(conn.bits)
-    out.mss = i64(limits.mss)
+    out.mss = own_mss(conn, limits)
     out.wscale = i64(limits.rcv_shift)
     out.wnd = advertised_by_syn(conn)
     out.opts = OPT_MSS | (OPT_WSCALE if bits & WS_OK else 0) | (OPT_SACK_PERMITTED if bits & SACK_OK else 0)

@@ -7,7 +7,7 @@ with `store16`, not `put_be16`. A partial sum is any 64-bit word, taken as unsig
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import add64, add_around, load8, load16, load32, load64, mul64, shr64
+from dpdk_io.memory import add64, add_around, i64, load8, load16, load32, load64, mul64, shr64
 
 PROTOCOL = 6
 _QUOTIENT = 0x0001000100010001
@@ -70,6 +70,12 @@ def pseudo_sum(source_ip, destination_ip, length):
 def pseudo_sum_at(ip_header, length):
     """The same, with the addresses read from the IPv4 header at *ip_header*."""
     return load32(ip_header + 12) + load32(ip_header + 16) + swapped(PROTOCOL + length)
+
+
+@inlined
+def pseudo_sum6_at(ip_header, length, protocol):
+    """The same for *protocol* over IPv6, with the addresses from the IPv6 header at *ip_header* (RFC 8200 section 8.1)."""
+    return ones_sum(ip_header + 8, i64(32), swapped(protocol + length))
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 CONN, 64 bytes, is all that a connection without loss and without more than an initial window in flight ever touches. COLD is
 written the first time that something of it is needed (COLD_READY says so), so its slot needs no preparation. Sequence numbers,
-addresses and ports are in host byte order.
+addresses and ports are in host byte order. IPv6 addresses stand there by their numbers (ip6.py), which are no IPv4 host's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ STATE_NAMES = (
 
 CLIENT = 1 << 0
 """Opened by `connect`."""
-IPV6 = 1 << 1
-"""The addresses are indices of IPv6 addresses."""
 FIN_QUEUED = 1 << 2
 """A FIN follows the last queued byte."""
 ACK_DUE = 1 << 3

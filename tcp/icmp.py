@@ -8,6 +8,8 @@ from tcp.congestion import warm
 from tcp.connection import CLOSED, ESTABLISHED, SYN_SENT, TS_OK, sent
 from tcp.deadlines import expire_after
 from tcp.events import EV_CLOSED, EV_RESET, EV_RETRANSMIT, EV_SOFT_ERROR
+from tcp.ip6 import FIRST_NUMBER
+from tcp.limits import IP6_LONGER
 from tcp.open import SMALLEST_MSS, TIMESTAMPS_SPACE
 from tcp.recovery import go_back
 from tcp.seq import distance
@@ -41,7 +43,8 @@ def on_icmp(conn, cold, limits, kind, code, seq, mtu, now):
 @kernel
 def _too_large(conn, cold, limits, mtu, now):
     """The path takes *mtu* bytes; 0: the router does not say how many (RFC 1191 section 5). What is out goes again, smaller."""
-    space = _HEADERS + (TIMESTAMPS_SPACE if i64(conn.bits) & TS_OK else 0)
+    space = _HEADERS + (IP6_LONGER if i64(conn.peer_ip) >= FIRST_NUMBER else 0)
+    space += TIMESTAMPS_SPACE if i64(conn.bits) & TS_OK else 0
     if mtu == 0:
         mtu = plateau(i64(conn.mss) + space)
     mss = max(max(mtu, i64(limits.min_mtu)) - space, SMALLEST_MSS)

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from dpdk_io.memory import aligned
+from dpdk_io.jit import inlined, kernel
+from dpdk_io.memory import aligned, i64
 from tcp.block import Block
 from tcp.connection import ECN_OK, IN_ORDER_ONLY, SACK_OK, TS_OK, WS_OK
+from tcp.ip6 import FIRST_NUMBER
 from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
 LIMITS = np.dtype(
@@ -48,6 +50,8 @@ LIMITS = np.dtype(
         ("challenges_sent", "<u4"),  # in which so many were sent
     ]
 )
+IP6_LONGER = 20
+"""Bytes by which the IPv6 header is longer than IPv4's."""
 
 _DEFAULTS = {
     "mss": 1460,
@@ -84,11 +88,11 @@ _DEFAULTS = {
 def new_limits(**values: int) -> Block:
     """A LIMITS record with *values* in place of the defaults.
 
-    `mss` is the payload in bytes that our side can receive in one segment, and sends at most; `rcv_wnd` (bytes) what it
-    advertises, without window scaling at most 65535; `widest` what an application may widen that to later. `rto_*`, `*_ms`:
-    milliseconds; 0 is no limit for `user_timeout_ms`, `fin_wait_2_ms` and `idle_ms`. `delack_ms` is how long an ACK may wait for
-    company, 0: not at all. `*retries` are timeouts after the first transmission, below 256. `boards` is the address of a pool of
-    boards, 0: there are none.
+    `mss` is the payload in bytes that our side can receive in one segment over IPv4, and sends at most; over IPv6 it is 20 less,
+    as what is the same is the packet. `rcv_wnd` (bytes) is what it advertises, without window scaling at most 65535; `widest`
+    what an application may widen that to later. `rto_*`, `*_ms`: milliseconds; 0 is no limit for `user_timeout_ms`,
+    `fin_wait_2_ms` and `idle_ms`. `delack_ms` is how long an ACK may wait for company, 0: not at all. `*retries` are timeouts
+    after the first transmission, below 256. `boards` is the address of a pool of boards, 0: there are none.
 
     `options`: the OPT_ bits of what a SYN offers, and what is granted when the peer offers it. 1 for `ecn`: so is ECN (RFC 3168);
     for `in_order_only`: connections begin with that bit; for `keep_time_wait`: an RST does not end it (RFC 1337).
@@ -121,6 +125,18 @@ def _derive(limits: Any) -> None:
     limits.bits = bits | (ECN_OK if limits.ecn else 0) | (IN_ORDER_ONLY if limits.in_order_only else 0)
     limits.rcv_shift = max(max(int(limits.rcv_wnd), int(limits.widest)).bit_length() - 16, 0)
     limits.quiet_ms = limits.keepalive_ms or limits.idle_ms
+
+
+@kernel
+def own_mss(conn, limits):
+    """The payload in bytes that the peer of *conn* may send in one segment (RFC 9293 section 3.7.1)."""
+    return mss_over(i64(conn.peer_ip), limits)
+
+
+@inlined
+def mss_over(peer_ip, limits):
+    """The same for a peer with this address."""
+    return i64(limits.mss) - IP6_LONGER if peer_ip >= FIRST_NUMBER else i64(limits.mss)
 
 
 _BOTTOMS = {"mss": 64, "rto_initial": 1, "rto_min": 1, "rto_max": 1}

@@ -7,11 +7,13 @@ from dpdk_io.memory import div64, i64
 from tcp.congestion import initial_window, warm
 from tcp.connection import CLIENT, COLD_READY, ECN_OK, SACK_OK, SYN_RECEIVED, SYN_SENT, TS_OK, WS_OK, warm_receiver
 from tcp.events import EV_RST_DUE, EV_SYN
+from tcp.ip6 import FIRST_NUMBER
+from tcp.limits import own_mss
 from tcp.segment import ACK, CWR, ECE, OPT_MSS, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, RST, SYN
 from tcp.seq import MASK, advance
 from tcp.window import most_window
 
-DEFAULT_MSS = 536
+DEFAULT_MSS, DEFAULT_MSS_IP6 = 536, 1220
 """What a peer that sends no MSS option takes (RFC 9293 section 3.7.1), or one that says 0."""
 SMALLEST_MSS = 48
 """Less than this in a peer's option would only serve to make us send many small segments."""
@@ -32,7 +34,7 @@ def connect(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
     conn.bits = CLIENT | i64(limits.bits)
     conn.rcv_nxt = 0
     conn.snd_wnd = 0
-    conn.mss = i64(limits.mss)
+    conn.mss = own_mss(conn, limits)
 
 
 @kernel
@@ -65,7 +67,7 @@ def take_syn(conn, cold, seg, limits, now):
     conn.rcv_nxt = advance(seq, 1)
     conn.snd_wnd = i64(seg.wnd)
     theirs = i64(seg.mss) if i64(seg.opts) & OPT_MSS else 0
-    conn.mss = min(max(theirs, SMALLEST_MSS) if theirs else DEFAULT_MSS, i64(limits.mss))
+    conn.mss = min(max(theirs, SMALLEST_MSS) if theirs else default_mss(i64(conn.peer_ip)), own_mss(conn, limits))
     bits = i64(conn.bits)
     missing = bits & ~_agreed(i64(seg.opts), i64(seg.tcp_flags)) & (WS_OK | SACK_OK | TS_OK | ECN_OK)
     if i64(conn.retries):
@@ -101,6 +103,12 @@ def _begin_cold(conn, cold, seg, now):
         cold.ts_recent_at = div64(now, 1000) & MASK
         conn.mss = max(i64(conn.mss) - TIMESTAMPS_SPACE, 1)
     cold.cwnd = initial_window(i64(conn.mss))
+
+
+@kernel
+def default_mss(peer_ip):
+    """What a peer that names no MSS takes."""
+    return DEFAULT_MSS_IP6 if peer_ip >= FIRST_NUMBER else DEFAULT_MSS
 
 
 @kernel

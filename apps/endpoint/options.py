@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apps import netvalues, values
-from apps.addresses import Interface, ip_text
+from apps.addresses import Interface, ip_text, is_ip6
 from apps.config import CONGESTION, RunConfig
 from apps.endpoint.tuning import Ecn, Tuning
 from apps.errors import ConfigError
@@ -43,12 +43,14 @@ def load_endpoint(options: Mapping[str, Any]) -> tuple[EndpointConfig, list[str]
     if not options.get("interfaces"):
         raise ConfigError("--ip: missing; give our address on the device's link: --ip ADDR/LEN")
     interfaces = values.each(netvalues.interface, "address")(options["interfaces"], "--ip")
+    for interface in interfaces:
+        _ip4(interface.address, "--ip")
     given = {name: options.get(name) for name in ("gateway", "mac", "seed")}
     config = EndpointConfig(
         **vars(run),
         interfaces=interfaces,
         control=Path(options["control"]),
-        gateway=given["gateway"] and netvalues.host_ip(given["gateway"], "--gateway"),
+        gateway=given["gateway"] and _ip4(netvalues.host_ip(given["gateway"], "--gateway"), "--gateway"),
         mac=given["mac"] and netvalues.mac(given["mac"], "--mac"),
         neighbours=_neighbours(options.get("neighbours") or ()),
         manual_clock=values.choice("real", "manual")(options.get("clock") or "real", "--clock") == "manual",
@@ -76,13 +78,19 @@ def _tuning(options: Mapping[str, Any]) -> Tuning:
     return Tuning(**found)
 
 
+def _ip4(ip: int, where: str) -> int:
+    if is_ip6(ip):
+        raise ConfigError(f"{where}: {ip_text(ip)} is IPv6, which an endpoint does not speak; give an IPv4 address")
+    return ip
+
+
 def _neighbours(texts: Sequence[str]) -> dict[int, int]:
     found = {}
     for text in texts:
         ip, equals, mac = text.partition("=")
         if not equals:
             raise ConfigError(f"--neighbour: {shown(text)} is no neighbour; give IP=MAC like 10.0.0.2=02:00:00:00:00:01")
-        found[netvalues.host_ip(ip, "--neighbour")] = netvalues.mac(mac, "--neighbour")
+        found[_ip4(netvalues.host_ip(ip, "--neighbour"), "--neighbour")] = netvalues.mac(mac, "--neighbour")
     return found
 
 

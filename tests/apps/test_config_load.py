@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.addresses import Interface, ip_text, mac_text, parse_ip, parse_mac
+from apps.addresses import Interface, endpoint_text, ip_text, link_local, mac_text, parse_ip, parse_mac
 from apps.config import DEFAULT_INTERFACE, Response
 from apps.errors import ConfigError
 from apps.load import load_run, load_traffic
@@ -125,7 +125,7 @@ def test_a_range_is_shared_out_when_steering_by_address(monkeypatch: pytest.Monk
     given = {"cores": "0-2", "steering": "ip", "interfaces": ["10.0.0.0/27"], "ports": "2000-2099", "max_open": 1000}
     config, _ = load_traffic(None, given)
     assert [config.ranges(k) for k in range(3)] == [(range(TEN + 1 + 10 * k, TEN + 11 + 10 * k),) for k in range(3)]
-    assert config.ip_blocks == (TEN + 1, 10)
+    assert config.ip_block(config.primaries[0]) == (TEN + 1, 10)
     assert [list(config.client_ports(k)) for k in range(3)] == [list(range(2000, 2100))] * 3
     with pytest.raises(ConfigError, match="1001 is more than the 1000"):
         load_traffic(None, {**given, "max_open": 1001})
@@ -269,3 +269,42 @@ def test_no_value_breaks_a_converter(key, value) -> None:
         message = str(error)
     assert not message or message.startswith("the.place")
     assert len(message.splitlines()) <= 1
+
+
+IP6 = {"interfaces": ["10.0.0.1/24", "2001:db8::1/64", "2001:db8:1::1/64"]}
+
+
+def test_both_families() -> None:
+    targets = ["[2001:db8::2]:80", "10.0.0.2:80@02:00:00:00:00:01", "[fe80::2]:81@02:00:00:00:00:02", "[2001:db8:9::9]:80"]
+    config, _ = load_traffic(None, {**IP6, "targets": targets, "gateways": ["fe80::9", "10.0.0.254"], "cores": "0"})
+    assert [str(interface) for interface in config.interfaces] == IP6["interfaces"]
+    assert [endpoint_text(t.ip, t.port) for t in config.targets] == [target.split("@")[0] for target in targets]
+    assert [t.mac for t in config.targets] == [None, 0x020000000001, 0x020000000002, None]
+    assert config.role == "client"
+    hops = {ip: ip_text(config.next_hop(parse_ip(ip)) or 0) for ip in ("2001:db8::5", "2001:db8:9::9", "fe80::7", "192.0.2.1")}
+    assert hops == {"2001:db8::5": "2001:db8::5", "2001:db8:9::9": "fe80::9", "fe80::7": "fe80::7", "192.0.2.1": "10.0.0.254"}
+    assert config.next_hop(parse_ip("::a00:5") | 1 << 96) == parse_ip("fe80::9")
+
+
+def test_each_core_connects_to_itself_over_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    config, _ = load_traffic(None, {**IP6, "cores": "0,1"})
+    assert [endpoint_text(t.ip, t.port) for t in config.targets_of(1)] == ["10.0.0.1:49151", "[2001:db8::1]:49151"]
+    config, _ = load_traffic(None, {**IP6, "cores": "0,1", "steering": "ip"})
+    assert [endpoint_text(t.ip, t.port) for t in config.targets_of(1)] == ["10.0.0.3:65535", "[2001:db8::3]:65535"]
+    assert [ip_text(primary.address) for primary in config.primaries] == ["10.0.0.1", "2001:db8::1"]
+
+
+def test_listeners() -> None:
+    config, _ = load_traffic(None, {**IP6, "listen": ["80", "[2001:db8::1]:81", "10.0.0.1:82"]})
+    assert config.listen == (80, (parse_ip("2001:db8::1"), 81), (parse_ip("10.0.0.1"), 82))
+    assert config.listen_ports(0) == (80, 81, 82)
+    assert config.listen_ports(0, parse_ip("10.0.0.1")) == (80, 82)
+    assert [endpoint_text(t.ip, t.port) for t in config.targets_of(0)] == ["10.0.0.1:80", "[2001:db8::1]:80"]
+    config, _ = load_traffic(None, {**IP6, "listen": ["[2001:db8::1]:81"]})
+    assert [endpoint_text(t.ip, t.port) for t in config.targets_of(0)] == ["[2001:db8::1]:81"]
+
+
+def test_the_address_that_a_mac_gives() -> None:
+    """RFC 2464 section 4."""
+    assert ip_text(link_local(bytes.fromhex("3456789abcde"))) == "fe80::3656:78ff:fe9a:bcde"

@@ -18,6 +18,7 @@ WHEEL_HEADS = 1 << 18
 
 def test_a_connection_takes_at_most_400_bytes() -> None:
     assert table_bytes(2 * MILLION, records=False) <= 400 * 2 * MILLION
+    assert table_bytes(2 * MILLION, records=False, ip6=True) <= 400 * 2 * MILLION
 
 
 @pytest.mark.parametrize("transfers", [False, True])

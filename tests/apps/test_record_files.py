@@ -107,3 +107,21 @@ def test_a_full_disk_is_one_line(tmp_path: Path, suffix: str) -> None:
     path.symlink_to("/dev/full")
     with pytest.raises(TeError, match="No space left"):
         written(path)
+
+
+def test_addresses_of_both_families(tmp_path: Path) -> None:
+    """16 bytes as on the wire make one column; an IPv4 address in them is shown as such."""
+    dtype = np.dtype([("client_ip", "u1", (16,)), ("server_port", "<u2")])
+    records = np.zeros(3, dtype)
+    records["client_ip"][0] = np.frombuffer(bytes.fromhex("20010db8000000000000000000000100"), np.uint8)
+    records["client_ip"][1:] = np.frombuffer(bytes(10) + b"\xff\xff\x0a\x00\x00\x01", np.uint8)
+    texts = ["2001:db8::100", "10.0.0.1", "10.0.0.1"]
+    for suffix in (".csv", ".jsonl", ".npy"):
+        writer = open_records(tmp_path / f"r{suffix}", dtype)
+        writer.write(records)
+        writer.write(records[:0])
+        writer.close()
+    with (tmp_path / "r.csv").open(newline="") as file:
+        assert [row["client_ip"] for row in csv.DictReader(file)] == texts
+    assert [json.loads(line)["client_ip"] for line in (tmp_path / "r.jsonl").read_text().splitlines()] == texts
+    assert np.array_equal(np.load(tmp_path / "r.npy"), records)

@@ -18,11 +18,16 @@ from operators.app_timers import app_timers
 from operators.arp_responder import arp_responder
 from operators.drop import drop
 from operators.handover import handover
+from operators.icmp6_echo import icmp6_echo
+from operators.nd_responder import nd_responder
 from operators.neighbours import Neighbours, arp_ask, arp_learn
+from operators.neighbours6 import Neighbours6, nd_ask, nd_learn
 from operators.own_mac import own_mac
-from operators.parse import ARP, FRAGMENT, ICMP, SEGMENTED, TCP, parse
-from operators.steer import steer
+from operators.parse import ARP, FRAGMENT, ICMP, ICMP6, SEGMENTED, TCP, TCP6, parse
+from operators.steer import steer, steer6
 from operators.steering import Steering
+from operators.tcp6 import ip6_sweep, tcp6_check
+from operators.tcp6_icmp import tcp6_icmp
 from operators.tcp_client import tcp_client
 from operators.tcp_engine import Settings, TcpEngine
 from operators.tcp_icmp import tcp_icmp
@@ -52,26 +57,28 @@ _resources: dict[str, Any] = {}
 def pipeline() -> Pipeline:
     """All that can stand in trafficengine's pipeline, for every host the same."""
     steps = [
-        tcp_timers, app_timers, arp_ask, tcp_client, handover, own_mac, parse,
+        tcp_timers, app_timers, ip6_sweep, arp_ask, nd_ask, tcp_client, handover, own_mac, parse,
         GroupBy(
             "kind",
             {
                 TCP: [steer],
+                TCP6: [steer6],
                 ARP: [arp_learn, arp_responder, drop.named("other_arp")],
                 ICMP: [tcp_icmp, drop.named("icmp")],
+                ICMP6: [nd_learn, tcp6_icmp, nd_responder, icmp6_echo, drop.named("icmp6")],
                 FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },
             otherwise=[to_kernel],
         ),
-        tcp_check, Stage(), tcp_state,
+        GroupBy("kind", {TCP6: [tcp6_check]}, otherwise=[tcp_check]), Stage(), tcp_state,
     ]  # fmt: skip
-    given = {name: lambda index, name=name: _resources[name] for name in ("tcp", "steering", "neighbours")}
+    given = {name: lambda index, name=name: _resources[name] for name in ("tcp", "steering", "neighbours", "neighbours6")}
     return Pipeline("engine_tests", steps, given)
 
 
 class Host:
-    """An engine with the `Settings` *settings*; frames that are no TCP, ARP or ICMP leave as "slow"."""
+    """An engine with the `Settings` *settings*; frames that are no TCP, ARP, ICMP or ICMPv6 leave as "slow"."""
 
     def __init__(
         self, ip: int, mac: bytes, *, steering: Steering | None = None, index: int = 0, asked: Sequence[int] = (),
@@ -81,11 +88,13 @@ class Host:
         made = Settings(mac=mac, local_ips=settings.pop("local_ips", [ip]), steering=record, **{"connections": 1024, **settings})
         self.engine = TcpEngine(made)
         self.steering = steering or Steering("port", 1, block=0x10000)
-        self.neighbours = Neighbours(asked)
-        _resources.update(tcp=self.engine.address, steering=self.steering.of(index), neighbours=self.neighbours.table)
+        self.neighbours = Neighbours(ip for ip in asked if not ip >> 32)
+        self.neighbours6 = Neighbours6(ip for ip in asked if ip >> 32)
+        _resources.update(tcp=self.engine.address, steering=self.steering.of(index))
+        _resources.update(neighbours=self.neighbours.table, neighbours6=self.neighbours6.table)
         self.bench = Bench(pipeline(), fenced=fenced)
         word = int.from_bytes(mac, "big")
-        self.state("own_mac").mac = self.state("arp_responder").mac = word
+        self.state("own_mac").mac = self.state("arp_responder").mac = self.state("nd_responder").mac = word
         self.state("arp_responder").ip = ip
         self.engine.start(cycles(), HERTZ)
         self.engine.begin(cycles())
@@ -96,6 +105,7 @@ class Host:
         for name in ("epoch", "begun", "next_second"):
             self.engine.record[name] -= passed
         self.state("arp_ask").next_at -= passed
+        self.state("nd_ask").next_at -= passed
 
     def run(self, frames: Sequence[bytes] = (), burst: int = 1) -> list[bytes]:
         """What is sent when *frames* arrive; without any, what is sent in one turn of its own accord."""

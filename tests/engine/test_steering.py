@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpdk_io.memory import aligned
 from dpdk_io.toeplitz import SYMMETRIC_KEY
 from operators import steering as steering_module
-from operators.steering import Steering, owner
+from operators.steering import Steering, owner, owner_ip6
 from tests.engine.host import CLIENT_IP, LISTEN, SERVER_IP, Host, client, server
 from tests.engine.hostile import tcp_frame
 from tests.engine.wire import segment
@@ -47,6 +49,30 @@ def test_the_owner_is_as_the_rule_says(which: tuple[str, int], src: int, dst: in
     assert owner(record, src, dst, sport, dport) == expected(rule, cores, BLOCKS[rule], src, dst, sport, dport)
     if rule == "rss":
         assert owner(record, src, dst, sport, dport) == owner(record, dst, src, dport, sport)
+
+
+NET = 0x20010DB8 << 96 | FIRST_IP
+MADE6 = {
+    (rule, cores): Steering(rule, cores, block=0x2000, first_ip6=NET) for rule in ("port", "ip", "rss") for cores in (1, 2, 3)
+}
+ADDRESS6 = st.one_of(st.integers(0, 2**128 - 1), st.integers(NET - 2, NET + 4))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.sampled_from(sorted(MADE6)), ADDRESS6, ADDRESS6, PORT, PORT)
+def test_the_owner_over_ip6_is_as_the_rule_says(which: tuple[str, int], src: int, dst: int, sport: int, dport: int) -> None:
+    rule, cores = which
+    record = MADE6[which].of(0)[0]
+    words = aligned(32, np.uint8)
+    words[:] = np.frombuffer(src.to_bytes(16, "big") + dst.to_bytes(16, "big"), np.uint8)
+    at = words.ctypes.data
+    found = owner_ip6(record, at, at + 16, sport, dport)
+    if rule == "rss":
+        assert found == owner_ip6(record, at + 16, at, dport, sport)
+        assert 0 <= found < cores
+    else:
+        core = (65535 - dport) // 0x2000 if rule == "port" else dst - NET
+        assert found == (core if 0 <= core < cores else -1)
 
 
 def frame_of(core: int) -> bytes:

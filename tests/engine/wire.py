@@ -34,7 +34,12 @@ class Segment(NamedTuple):
 
 
 def segment(frame: bytes) -> Segment:
-    """Ethernet, IPv4 without options and TCP are taken for granted."""
+    """Ethernet, IPv4 without options or IPv6 without extensions, and TCP are taken for granted."""
+    if frame[12:14] == b"\x86\xdd":
+        size = int.from_bytes(frame[18:20], "big")
+        src, dst = int.from_bytes(frame[22:38], "big"), int.from_bytes(frame[38:54], "big")
+        sport, dport, seq, ack, offset, flags, window = struct.unpack_from("!HHIIBBH", frame, 54)
+        return Segment(src, dst, (sport, dport), seq, ack, flags, window, size - (offset >> 4) * 4)
     total, src, dst = struct.unpack_from("!2xH8xII", frame, 14)
     sport, dport, seq, ack, offset, flags, window = struct.unpack_from("!HHIIBBH", frame, 34)
     return Segment(src, dst, (sport, dport), seq, ack, flags, window, total - 20 - (offset >> 4) * 4)

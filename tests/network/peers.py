@@ -18,7 +18,7 @@ http {{
     access_log off; default_type text/plain; keepalive_timeout 30;
     client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;
     uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;
-    server {{ listen 80 backlog=8192; root {home}/www; }}
+    server {{ listen 80 backlog=8192; listen [::]:80 backlog=8192; root {home}/www; }}
 }}
 """
 

@@ -12,7 +12,8 @@ from tests.network.lab import Namespace, counted, wait_until
 
 _SUSPECT = " || ".join(
     (
-        "tcp.checksum.status == 0", "ip.checksum.status == 0", "icmp.checksum.status == 0", "_ws.malformed",
+        "tcp.checksum.status == 0", "ip.checksum.status == 0", "icmp.checksum.status == 0", "icmpv6.checksum.status == 0",
+        "_ws.malformed",
         "_ws.expert.severity == 0x00800000", "tcp.analysis.ack_lost_segment", "tcp.analysis.lost_segment",
         "tcp.analysis.window_full", "tcp.analysis.out_of_order", "tcp.analysis.retransmission",
     )

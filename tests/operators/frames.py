@@ -9,7 +9,14 @@ from pathlib import Path
 from hypothesis import strategies as st
 from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+)
 from scapy.layers.l2 import ARP, STP, Dot1AD, Dot1Q, Dot3, Ether
 from scapy.packet import Packet
 
@@ -31,6 +38,8 @@ BUILT: dict[str, Packet] = {
     "arp": ETHER / ARP(pdst="10.4.5.6"),
     "tcp6": ETHER / IP6 / TCP(sport=1234, dport=80, seq=1, flags="SA") / b"six",
     "udp6 behind extensions": ETHER / IP6 / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt() / UDP(sport=1, dport=2) / b"far",
+    "tcp6 arrived": ETHER / IP6 / IPv6ExtHdrRouting(addresses=["fd00::9"], segleft=0) / TCP(sport=1, dport=2),
+    "tcp6 under way": ETHER / IP6 / IPv6ExtHdrRouting(addresses=["fd00::9"], segleft=1) / TCP(sport=1, dport=2),
     "echo6": ETHER / IP6 / ICMPv6EchoRequest(data=b"ping"),
     "fragment": ETHER / IP(src="10.1.2.3", dst="10.4.5.6", flags="MF") / UDP(sport=1, dport=2) / bytes(8),
     "late fragment": ETHER / IP(src="10.1.2.3", dst="10.4.5.6", frag=3, proto=17) / bytes(8),

@@ -77,6 +77,9 @@ def parse_ipv6(frame: bytes, head: bytes, l3: int, meta: dict[str, Any]) -> None
     while proto in (0, 43, 60):
         headers += 1
         check(headers <= 8 and min(end, len(head)) >= l4 + 8, "bad_ip")
+        if proto == 43 and head[l4 + 3]:
+            meta["kind"] = p.IP6_OTHER
+            break
         proto, size = head[l4], head[l4 + 1] * 8 + 8
         l4 += size
         check(end >= l4, "bad_ip")
@@ -84,7 +87,7 @@ def parse_ipv6(frame: bytes, head: bytes, l3: int, meta: dict[str, Any]) -> None
     meta |= {"ip_version": 6, "l4_proto": proto, "src": src, "dst": dst, "l4": l4}
     if proto == 44:
         meta["kind"] = p.FRAGMENT
-    else:
+    elif proto != 43:
         parse_transport(head, l4, end, meta)
 
 

@@ -56,6 +56,8 @@ KNOWN = {
     "arp": {"kind": p.ARP, "ethertype": 0x0806, "ip_version": 0, "src": 0},
     "tcp6": {"kind": p.TCP6, "ip_version": 6, "src": 0x10002, "dst": 0x30004, "l4": 54, "payload_len": 3},
     "udp6 behind extensions": {"kind": p.UDP6, "l4": 70, "l4_proto": 17, "payload_len": 3},
+    "tcp6 arrived": {"kind": p.TCP6, "l4_proto": 6, "l4": 78, "sport": 1, "dport": 2},
+    "tcp6 under way": {"kind": p.IP6_OTHER, "l4_proto": 43, "l4": 54, "sport": 0},
     "echo6": {"kind": p.ICMP6, "payload_len": 4},
     "fragment": {"kind": p.FRAGMENT, "l4_proto": 17, "sport": 0},
     "late fragment": {"kind": p.FRAGMENT},

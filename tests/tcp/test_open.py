@@ -6,7 +6,8 @@ import pytest
 
 from tcp.connection import CLIENT, SYN_RECEIVED
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DUPLICATE, EV_ESTABLISHED, EV_RESET, EV_RST_DUE, EV_SYN, EV_UNACCEPTABLE
-from tcp.open import DEFAULT_MSS, accept, listen
+from tcp.ip6 import FIRST_NUMBER
+from tcp.open import DEFAULT_MSS, DEFAULT_MSS_IP6, accept, listen
 from tcp.reset import reset_for
 from tcp.segment import OPT_MSS
 from tests.tcp.builders import IRS, ISS, LOCAL, MSS, PEER, START, Endpoint, Sent, at, bits, ours, sent_of, theirs
@@ -48,6 +49,20 @@ def test_listen_mss_of_zero() -> None:
     endpoint.segment.opts = OPT_MSS
     accept(endpoint.conn, endpoint.cold, endpoint.segment, endpoint.limits.record, *LOCAL, *PEER, ISS, endpoint.now)
     assert endpoint.conn.mss == DEFAULT_MSS
+
+
+@pytest.mark.parametrize(("option", "mss"), [(0, DEFAULT_MSS_IP6), (48, 48), (1300, 1300), (65535, 1440)])
+def test_listen_mss_over_ip6(option: int, mss: int) -> None:
+    """RFC 9293 section 3.7.1: 1220 where the peer names none, and 20 less than over IPv4 for our own."""
+    endpoint = Endpoint()
+    endpoint.limits.record.mss = 1460
+    endpoint._fill("S", IRS, 0, 0, 65535, 0)
+    endpoint.segment.opts, endpoint.segment.mss = OPT_MSS if option else 0, option
+    ours, theirs = (FIRST_NUMBER, LOCAL[1]), (FIRST_NUMBER + 1, PEER[1])
+    accept(endpoint.conn, endpoint.cold, endpoint.segment, endpoint.limits.record, *ours, *theirs, ISS, 0)
+    assert endpoint.conn.mss == mss
+    assert endpoint.sends()
+    assert endpoint.out.mss == 1440
 
 
 @pytest.mark.parametrize("ack", [-70000, 0, 2, 5])
