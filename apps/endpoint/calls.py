@@ -109,7 +109,7 @@ def write(socket: Socket, length: int, flags: int) -> Call:
                 if not done:
                     socket.raise_error(errno.EPIPE)
                 return done
-            done += socket.put(length - done)
+            done += socket.put(length - done, bool(flags & n.MSG_MORE))
             if done == length:
                 return done
         if not blocking:

@@ -13,31 +13,45 @@ from tcp.board import new_boards
 from tcp.congestion import initial_window
 from tcp.connection import (
     ACK_DUE,
+    ACK_LATER,
+    CLOSE_WAIT,
     CLOSED,
     COLD_READY,
+    ECN_OK,
     ESTABLISHED,
     FIN_QUEUED,
     FIN_WAIT_2,
-    OWN_WINDOW,
+    QUICK_ACK,
+    RECOVERY,
     REWOUND,
+    SACK_OK,
     SYN_SENT,
     TIME_WAIT,
+    TIMED_OUT,
+    TS_OK,
+    WS_OK,
+    clear_bits,
     raise_bits,
+    sent,
 )
 from tcp.deadlines import expire_after
 from tcp.events import EV_FIN
-from tcp.open import MOST_SHIFT, accept, connect
+from tcp.icmp import FRAGMENTATION_NEEDED, UNREACHABLE, on_icmp
+from tcp.open import accept, connect
 from tcp.receive import receive
 from tcp.reset import reset_of
 from tcp.rto import UNIT
-from tcp.segment import ACK, SYN
-from tcp.seq import MASK, advance, distance
+from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
+from tcp.seq import MASK, distance
 from tcp.timer import on_timer
 from tcp.transmit import next_segment
+from tcp.window import offer
 
 MSS = 1460
 """Payload of a segment on a link with an MTU of 1500 bytes."""
-_LARGEST_WINDOW = 65_535
+_LARGEST_WINDOW = 65_535 << 14
+_OPTIONS = OPT_WSCALE | OPT_SACK_PERMITTED | OPT_TIMESTAMPS
+_NEGOTIATED = {"window_scale": WS_OK, "sack": SACK_OK, "timestamps": TS_OK, "ecn": ECN_OK}
 _ORPHAN_RETRIES = 8
 """Of a connection that nobody holds any more (net.ipv4.tcp_orphan_retries)."""
 
@@ -52,32 +66,55 @@ class Connection:
         self.out: Any = self._out_memory[0]
         mss = min(MSS, settings.maxseg or MSS)
         self._boards = new_boards(1)
-        window = min(settings.receive_room, _LARGEST_WINDOW << MOST_SHIFT)
-        self._block = new_limits(mss=mss, rcv_wnd=window, delack_ms=0, boards=self._boards.address)
+        self._block = new_limits(
+            mss=mss, rcv_wnd=min(settings.receive_room, _LARGEST_WINDOW), boards=self._boards.address, options=_OPTIONS, nagle=1
+        )  # fmt: skip
         self._limits: Any = self._block.record
-        self._edge: int | None = None
-        self._told = 0
         self.retransmits = 0
         self.held = True
-        self.configure(settings)
 
-    def configure(self, settings: Settings) -> None:
+    def configure(self, settings: Settings, now: int) -> None:
         """Let the socket's options work on the connection."""
         limits = self._limits
+        app.nodelay(self.conn, settings.nodelay)
+        app.cork(self.conn, settings.cork)
+        self._set_quick_ack(settings.quickack if settings.quickack_set else 0)
+        self._keep_alive(settings, now)
         limits.user_timeout_ms = settings.user_timeout
         limits.syn_retries = settings.syncnt
         # Only a connection that nobody holds any more may not stay half closed for ever.
         limits.fin_wait_2_ms = 0 if self.held else max(settings.linger2, 0) * 1000
 
-    def connect(self, local: tuple[int, int], peer: tuple[int, int], iss: int) -> None:
+    def _set_quick_ack(self, on: int) -> None:
+        """ACKs are not delayed, nor is one that is due already."""
+        if not on:
+            clear_bits(self.conn, QUICK_ACK)
+            return
+        raise_bits(self.conn, QUICK_ACK)
+        if int(self.conn.bits) & ACK_LATER:
+            raise_bits(self.conn, ACK_DUE)
+
+    def _keep_alive(self, settings: Settings, now: int) -> None:
+        """Probes of an idle connection begin or end."""
+        limits = self._limits
+        before = int(limits.keepalive_ms)
+        limits.keepalive_ms = limits.quiet_ms = settings.keepidle * 1000 if settings.keepalive else 0
+        limits.keepalive_interval_ms = settings.keepintvl * 1000
+        limits.keepalive_probes = settings.keepcnt
+        idle = self.state in (ESTABLISHED, CLOSE_WAIT) and self._snd_max == int(self.conn.snd_una)
+        if idle and before != int(limits.keepalive_ms):
+            self.wait(int(limits.keepalive_ms), now)
+
+    def connect(self, settings: Settings, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
         """Active open."""
         connect(self.conn, self._limits, *local, *peer, iss)
-        raise_bits(self.conn, OWN_WINDOW)
+        self.configure(settings, now)
 
-    def accept(self, seg: Any, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
-        """Passive open by the SYN *seg*."""
+    def accept(self, seg: Any, settings: Settings, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
+        """Passive open by the SYN *seg*. ECN is agreed on with who asks for it, as net.ipv4.tcp_ecn = 2 has it."""
+        self._limits.bits = int(self._limits.bits) | ECN_OK
         accept(self.conn, self.cold, seg, self._limits, *local, *peer, iss, now)
-        raise_bits(self.conn, OWN_WINDOW)
+        self.configure(settings, now)
 
     def receive(self, seg: Any, now: int) -> tuple[int, int]:
         """Events of a segment, and how many bytes of the peer's stream are new in order."""
@@ -96,13 +133,11 @@ class Connection:
         while next_segment(self.conn, self.cold, self.out, self._limits, now):
             if int(self.out.rexmit):
                 self.retransmits += 1
-            if int(self.out.tcp_flags) & ACK:
-                shift = 0 if int(self.out.tcp_flags) & SYN else int(self.conn.rcv_shift)
-                self._told = advance(int(self.out.ack), int(self.out.wnd) << shift)
             yield self.out
 
-    def queue(self, length: int) -> int:
-        """Let *length* bytes of zeros be sent; how many were taken."""
+    def queue(self, length: int, hold: bool) -> int:
+        """Let *length* bytes of zeros be sent; how many were taken. *hold*: what fills no segment waits for more."""
+        app.cork(self.conn, hold)
         return int(app.queue(self.conn, length))
 
     def close(self) -> None:
@@ -121,34 +156,24 @@ class Connection:
     def orphan(self, settings: Settings, now: int) -> None:
         """Nobody holds the connection any more: it may not last for ever."""
         self.held = False
-        self.configure(settings)
+        self.configure(settings, now)
         self._limits.retries = _ORPHAN_RETRIES
         if self.state == FIN_WAIT_2:
-            expire_after(self.conn, self.cold, int(self._limits.fin_wait_2_ms), now)
+            self.wait(int(self._limits.fin_wait_2_ms), now)
 
     def wait(self, ms: int, now: int) -> None:
         """Let the connection's timer be *ms* milliseconds from now."""
         expire_after(self.conn, self.cold, ms, now)
 
     def offer(self, room: int, unread: int) -> None:
-        """Let the window follow what the reader has made free: in steps of a segment (RFC 9293 section 3.8.6.2.2), never back."""
-        if self.state <= SYN_SENT:
-            return
-        nxt = int(self.conn.rcv_nxt)
-        if self._edge is None:
-            self._edge = self._told = advance(nxt, int(self.conn.rcv_wnd))
-        edge = advance(nxt, min(max(room - unread, 0), _LARGEST_WINDOW << int(self.conn.rcv_shift)))
-        if distance(edge, self._edge) >= min(room // 2, int(self._limits.mss)):
-            self._edge = edge
-        self.conn.rcv_wnd = max(distance(self._edge, nxt), 0)
+        """There is room for *room* bytes, of which *unread* are taken."""
+        if self.state > SYN_SENT:
+            free = min(max(room - unread, 0), 0xFFFF << int(self.conn.rcv_shift))
+            offer(self.conn, self._limits, free, room)
 
-    def reader_took(self, room: int, unread: int) -> None:
-        """Tell the peer of a window at least twice as large as the one it knows, as Linux does."""
-        self.offer(room, unread)
-        known = distance(self._told, int(self.conn.rcv_nxt))
-        offered = int(self.conn.rcv_wnd)
-        if self.state >= ESTABLISHED and not self.fin_received and offered > 0 and offered >= 2 * known:
-            raise_bits(self.conn, ACK_DUE)
+    def on_too_large(self, seq: int, mtu: int, now: int) -> int:
+        """Events of a router's word that the segment with the number *seq* is too large for it."""
+        return int(on_icmp(self.conn, self.cold, self._limits, UNREACHABLE, FRAGMENTATION_NEEDED, seq, mtu, now))
 
     @property
     def state(self) -> int:
@@ -197,7 +222,7 @@ class Connection:
 
     @property
     def _snd_max(self) -> int:
-        return int(self.cold.snd_max) if int(self.conn.bits) & REWOUND else int(self.conn.snd_nxt)
+        return int(sent(self.conn, self.cold))
 
     @property
     def deadline(self) -> int | None:
@@ -212,7 +237,8 @@ class Connection:
     def info(self) -> dict[str, Any]:
         """What INFO shows of TCP: sequence numbers as on the wire, sizes in bytes."""
         conn, cold = self.conn, self.cold
-        warm = int(conn.bits) & COLD_READY
+        bits = int(conn.bits)
+        warm = bits & COLD_READY
         fields = ("snd_una", "snd_nxt", "rcv_nxt", "snd_wnd", "rcv_wnd", "iss", "mss")
         return {
             "state": STATE_NAMES[self.state],
@@ -226,4 +252,6 @@ class Connection:
             "timeouts": self.retries,
             "unacked": self.unacked,
             "unsent": self.unsent,
+            "recovering": "timeout" if bits & (REWOUND | TIMED_OUT) else "loss" if bits & RECOVERY else "",
+            "negotiated": [name for name, bit in _NEGOTIATED.items() if bits & bit and self.state > SYN_SENT],
         }

@@ -61,6 +61,7 @@ class Ipv4(NamedTuple):
     source: int
     destination: int
     protocol: int
+    tos: int
     is_fragment: bool
     payload: bytes
 
@@ -75,7 +76,7 @@ def ipv4(packet: bytes) -> Ipv4 | None:
         return None
     source, destination = _ADDRESSES.unpack_from(packet, wire.IP_SRC)
     is_fragment = bool(fragment & wire.IP_MORE_FRAGMENTS_OR_OFFSET)
-    return Ipv4(source, destination, packet[wire.IP_PROTOCOL], is_fragment, packet[header:total])
+    return Ipv4(source, destination, packet[wire.IP_PROTOCOL], packet[wire.IP_TOS], is_fragment, packet[header:total])
 
 
 def _pseudo(source: int, destination: int, length: int) -> bytes:
@@ -103,6 +104,7 @@ class Reader:
             return "bad_tcp"
         parse_header(address, self.segment)
         self.segment.payload_len = len(data) - length
+        self.segment.tos = ip.tos
         if length > HEADER_LEN and not parse_options(address + HEADER_LEN, length - HEADER_LEN, self.segment):
             return "bad_options"
         return ""
@@ -184,6 +186,7 @@ class IcmpError(NamedTuple):
     code: int
     key: Key
     seq: int
+    mtu: int
 
 
 def icmp_error(ip: Ipv4) -> IcmpError | None:
@@ -197,4 +200,4 @@ def icmp_error(ip: Ipv4) -> IcmpError | None:
         return None
     source, destination = _ADDRESSES.unpack_from(quoted, wire.IP_SRC)
     sport, dport, seq = struct.unpack_from(">HHI", tcp)
-    return IcmpError(icmp[0], icmp[1], (source, sport, destination, dport), seq)
+    return IcmpError(icmp[0], icmp[1], (source, sport, destination, dport), seq, int.from_bytes(icmp[6:8], "big"))

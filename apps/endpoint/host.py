@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from apps.addresses import Interface
 from apps.endpoint.connection import Connection
 from apps.endpoint.frames import Ethernet, Ipv4, Place, Reader, Writer, arp, ethernet, icmp_error, ipv4, is_ping
-from apps.endpoint.icmp import is_fatal, meaning
+from apps.endpoint.icmp import TOO_LARGE, is_fatal, meaning
 from apps.endpoint.neighbours import Neighbours
 from apps.endpoint.settings import retransmission_seconds
 from apps.endpoint.sockets import Phase, Socket
@@ -177,6 +177,9 @@ class Host:
         socket = self.connections.get(error.key) if error is not None else None
         if error is None or socket is None or socket.connection is None or not socket.connection.covers(error.seq):
             return "icmp_ignored"
+        if (error.type, error.code) == TOO_LARGE:
+            socket.connection.on_too_large(error.seq, error.mtu, self.now)
+            self.transmit(socket)
         code = meaning(error.type, error.code)
         if code:
             self._fail(socket, code)
@@ -261,7 +264,8 @@ class Host:
         child.phase = Phase.CONNECTED
         child.local, child.peer, child.peer_mac, child.listener = packet.local, packet.peer, packet.source_mac, listener
         child.connection = Connection(child.settings)
-        child.connection.accept(self._reader.segment, child.local, child.peer, self._isn(child.local, child.peer), self.now)
+        isn = self._isn(child.local, child.peer)
+        child.connection.accept(self._reader.segment, child.settings, child.local, child.peer, isn, self.now)
         listener.half_open[child.key] = child
         self.connections[child.key] = child
         self.transmit(child)
@@ -300,7 +304,7 @@ class Host:
         """The segment *out* of *socket*, by its neighbour's MAC address."""
         assert socket.peer is not None
         settings, local, peer = socket.settings, socket.local, socket.peer
-        frame = self._writer.tcp(out, local, peer, self.site.mac, settings.tos, settings.ttl)
+        frame = self._writer.tcp(out, local, peer, self.site.mac, settings.tos | int(out.ect), settings.ttl)
         if peer[0] in self.addresses:
             self._emit(frame, peer[0])
             return
@@ -401,7 +405,8 @@ class Host:
         socket.error = socket.soft_error = socket.unread = 0
         socket.read_shut = socket.write_shut = socket.end_of_stream = False
         socket.connection = Connection(socket.settings)
-        socket.connection.connect(socket.local, socket.peer, self._isn(socket.local, socket.peer))
+        isn = self._isn(socket.local, socket.peer)
+        socket.connection.connect(socket.settings, socket.local, socket.peer, isn, self.now)
         self.connections[socket.key] = socket
         self.transmit(socket)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+TOO_LARGE = (3, 4)
+"""Type and code of what says that a packet is too large for the path."""
 _UNREACHABLE, _TIME_EXCEEDED, _PARAMETER_PROBLEM = 3, 11, 12
 
 _CODES = (

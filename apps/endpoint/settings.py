@@ -37,6 +37,7 @@ class Settings:
     cork: int = 0
     maxseg: int = 0
     quickack: int = 1
+    quickack_set: bool = False
     user_timeout: int = 0
     keepidle: int = 7200
     keepintvl: int = 75
@@ -66,7 +67,7 @@ class Settings:
     def changed(self) -> dict[str, int]:
         """The options that are not as they were in the beginning."""
         fresh = vars(Settings())
-        return {name: int(value) for name, value in vars(self).items() if value != fresh[name] and name != "sndbuf_set"}
+        return {name: int(value) for name, value in vars(self).items() if value != fresh[name] and not name.endswith("_set")}
 
 
 @dataclass(frozen=True)
@@ -168,8 +169,8 @@ def set_option(settings: Settings, level: int, name: int, value: int) -> None:
     if not option.least <= value <= option.most or (option.field, value) == ("ttl", 0):
         raise OSError(errno.EINVAL, option.field)
     setattr(settings, option.field, option.kept(value))
-    if option.field == "sndbuf":
-        settings.sndbuf_set = True
+    if option.field in ("sndbuf", "quickack"):
+        setattr(settings, f"{option.field}_set", True)
 
 
 def get_option(settings: Settings, level: int, name: int) -> int:

@@ -92,7 +92,6 @@ class Socket:
         taken = min(length, self.unread)
         self.unread -= taken
         if taken and self.connection is not None:
-            self.connection.reader_took(self.settings.receive_room, self.unread)
             self.host.transmit(self)
         return taken
 
@@ -107,11 +106,11 @@ class Socket:
         queued = self.connection.unacked if self.connection is not None else 0
         return 2 * (self.settings.send_room - queued) >= queued
 
-    def put(self, length: int) -> int:
-        """Queue up to *length* bytes; how many there was room for."""
+    def put(self, length: int, more: bool) -> int:
+        """Queue up to *length* bytes; how many there was room for. *more*: what fills no segment may wait."""
         assert self.connection is not None
         room = max(self.settings.send_room - self.connection.unacked, 0)
-        taken = self.connection.queue(min(length, room))
+        taken = self.connection.queue(min(length, room), more or bool(self.settings.cork))
         if taken:
             self.host.transmit(self)
         return taken
@@ -179,7 +178,7 @@ class Socket:
         """SETSOCKOPT."""
         set_option(self.settings, level, name, value)
         if self.connection is not None:
-            self.connection.configure(self.settings)
+            self.connection.configure(self.settings, self.host.now)
             self.host.transmit(self)
 
     def get_option(self, level: int, name: int) -> int:

@@ -252,6 +252,7 @@ def test_to_ourselves(rig: Rig) -> None:
     fd = rig.done("SOCKET 2 1 6")
     assert rig.begin(f"CONNECT {fd} {OURS} 80").answer == "0 0"
     other = rig.done(f"ACCEPT {listener}")
+    rig.done(f"SETSOCKOPT {fd} SOL_TCP TCP_NODELAY 1")
     assert rig.done(f"WRITE {fd} 5000") == 5000
     assert rig.done(f"READ {other} 9000 MSG_WAITALL|MSG_DONTWAIT") == 5000
     rig.done(f"CLOSE {fd}")

@@ -128,7 +128,7 @@ def test_calls_in_syn_sent_wait_for_the_handshake(rig: Rig, call: str, outcome: 
 
 
 def test_write_sends_zeros_in_segments(rig: Rig) -> None:
-    fd = rig.accepted()
+    fd = rig.accepted("SOL_TCP TCP_NODELAY 1")
     assert rig.done(f"WRITE {fd} 3000") == 3000
     assert rig.sent() == [Sent("A", 1, 1, 1460), Sent("A", 1461, 1, 1460), Sent("PA", 2921, 1, 80)]
     assert rig.done(f"IOCTL {fd} SIOCOUTQ") == 3000
@@ -138,7 +138,7 @@ def test_write_sends_zeros_in_segments(rig: Rig) -> None:
 
 
 def test_write_blocks_on_a_full_send_buffer(rig: Rig) -> None:
-    fd = rig.accepted()
+    fd = rig.accepted("SOL_TCP TCP_NODELAY 1")
     rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_SNDBUF 5000")
     assert rig.done(f"GETSOCKOPT {fd} SOL_SOCKET SO_SNDBUF") == 10_000
     writing = rig.begin(f"WRITE {fd} 8000")
