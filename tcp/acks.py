@@ -68,7 +68,8 @@ def _ask_for_ecn(conn, out, flags):
 
 @rare
 def _describe_received(conn, cold, out):
-    """What came early or twice, and a mark; our own text may be marked, unless it was sent before (RFC 3168 section 6.1.5)."""
+    """What came early or twice, and a mark. Our own text may be marked, unless it was sent before or probes a window that is shut
+    (RFC 3168 sections 6.1.5 and 6.1.6)."""
     bits = i64(conn.bits)
     if bits & COLD_READY:
         _note_ack(conn, cold)
@@ -76,7 +77,7 @@ def _describe_received(conn, cold, out):
             _write_blocks(conn, cold, out)
     if bits & ECN_CE:
         out.tcp_flags = i64(out.tcp_flags) | ECE
-    if bits & ECN_OK and i64(out.payload_len) and not i64(out.rexmit):
+    if bits & ECN_OK and i64(out.payload_len) and not i64(out.rexmit) and i64(conn.snd_wnd):
         out.ect = _ECT_0
 
 

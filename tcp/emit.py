@@ -79,7 +79,7 @@ def _note_sent(conn, cold, out, start, end, now):
     """What congestion control and recovery want to know of text that leaves."""
     cold.last_sent = max(div64(now, 1000) & MASK, 1)
     bits = i64(conn.bits)
-    if bits & CWR_DUE and not i64(out.rexmit) and i64(out.payload_len):
+    if bits & CWR_DUE and i64(out.ect):
         out.tcp_flags = i64(out.tcp_flags) | CWR
         clear_bits(conn, CWR_DUE)
     if bits & RECOVERY:

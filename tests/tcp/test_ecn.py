@@ -86,3 +86,34 @@ def test_established_new_text_may_be_marked_and_nothing_else() -> None:
     endpoint.expire()
     assert [sent.rexmit for sent in endpoint.sends()] == [1]
     assert endpoint.out.ect == NOT_ECT
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_established_first_text_may_be_marked(role: str) -> None:
+    """Before anything else than the handshake was sent or received, and nothing but CONN is in use."""
+    if role == "client":
+        endpoint = agreed()
+    else:
+        endpoint = Endpoint(ecn=1).accept("SEC", mss=MSS)
+        endpoint.sends()
+        endpoint.gets("A", theirs(1), ours(1))
+    endpoint.queue(5)
+    assert flags_of(endpoint) == ["PA"]
+    assert endpoint.cold_is_untouched
+    assert endpoint.out.ect == ECT_0
+
+
+def test_established_a_window_probe_says_nothing_of_congestion() -> None:
+    """RFC 3168 section 6.1.6: neither ECT nor CWR; that is left for the text that follows."""
+    endpoint = agreed()
+    endpoint.queue(10)
+    endpoint.sends()
+    endpoint.gets("AE", theirs(1), ours(11), wnd=0)
+    endpoint.queue(10)
+    assert endpoint.sends() == []
+    endpoint.expire()
+    assert [(sent.flags, sent.seq, sent.payload_len) for sent in endpoint.sends()] == [("A", ours(11), 1)]
+    assert endpoint.out.ect == NOT_ECT
+    endpoint.gets("A", theirs(1), ours(12), wnd=65535)
+    assert flags_of(endpoint) == ["PAC"]
+    assert endpoint.out.ect == ECT_0
