@@ -114,9 +114,10 @@ def macswap(
 def endpoint(
     context: typer.Context, devices: o.Devices = None, interfaces: o.Ips = None, control: o.Control = None,
     gateway: o.Gateway = None, mac: o.Mac = None,
-    neighbours: o.Neighbours = None, clock: o.Clock = None, seed: o.Seed = None, cores: o.Cores = None, name: o.Name = None,
-    mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None, pool_size: o.PoolSize = None, rxd: o.Rxd = None,
-    txd: o.Txd = None, json: o.Json = False, quiet: o.Quiet = False,
+    neighbours: o.Neighbours = None, clock: o.Clock = None, timestamps: o.Timestamps = None, sack: o.Sack = None,
+    window_scale: o.WindowScale = None, ecn: o.Ecn = None, congestion: o.Congestion = None, seed: o.Seed = None,
+    cores: o.Cores = None, name: o.Name = None, mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None,
+    pool_size: o.PoolSize = None, rxd: o.Rxd = None, txd: o.Txd = None, json: o.Json = False, quiet: o.Quiet = False,
 ) -> int:  # fmt: skip
     """Be one host whose TCP sockets are driven from outside, by requests to a unix socket.
 

@@ -58,6 +58,13 @@ Neighbours = Annotated[
     list[str] | None, _option("--neighbour", "A neighbour's MAC address, which is then not asked for. Repeatable.", "IP=MAC")
 ]
 Clock = Annotated[str | None, _option("--clock", "real (default), or manual: time passes only by the request ADVANCE.", "WHICH")]
+Timestamps = Annotated[str | None, _option("--timestamps", "Timestamps (RFC 7323): on (default) or off.", "WHICH")]
+Sack = Annotated[str | None, _option("--sack", "Selective acknowledgments (RFC 2018): on (default) or off.", "WHICH")]
+WindowScale = Annotated[str | None, _option("--window-scale", "Scaled windows (RFC 7323): on (default) or off.", "WHICH")]
+Ecn = Annotated[
+    str | None, _option("--ecn", "Congestion marks (RFC 3168): on, passive (default: if the peer asks) or off.", "WHICH")
+]
+Congestion = Annotated[str | None, _option("--congestion", "Congestion control: cubic (default) or reno.", "WHICH")]
 Listen = Annotated[list[int] | None, _option("--listen", "A port to accept connections on. Repeatable.", "PORT")]
 ConnectionCount = Annotated[int | None, _option("--connections", "Connections each core completes before it is done.", "N")]
 Cps = Annotated[float | None, _option("--cps", "Connections a second, over all cores. Default: as fast as it goes.", "RATE")]

@@ -68,7 +68,7 @@ class _Endpoint:
 
     def __init__(self, config: EndpointConfig, port: Port, control: ControlSocket) -> None:
         self.manual = config.manual_clock
-        self.host = Host(_site(config, port), _EPOCH_US, config.seed)
+        self.host = Host(_site(config, port), _EPOCH_US, config.seed, config.tuning)
         self.link = Link(self.host, port)
         self.scheduler = Scheduler(Requests(self.host, manual=self.manual))
         self.server = Server(control, self.scheduler, self._look)

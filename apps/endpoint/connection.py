@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from apps.endpoint.settings import Settings
+from apps.endpoint.tuning import Ecn, Tuning
 from dpdk_io.memory import aligned
 from tcp import COLD, CONN, SEGMENT, STATE_NAMES, new_limits
 from tcp import application as app
@@ -41,7 +42,6 @@ from tcp.open import accept, connect
 from tcp.receive import receive
 from tcp.reset import reset_of
 from tcp.rto import UNIT
-from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 from tcp.seq import MASK, distance
 from tcp.timer import on_timer
 from tcp.transmit import next_segment
@@ -50,7 +50,6 @@ from tcp.window import offer
 MSS = 1460
 """Payload of a segment on a link with an MTU of 1500 bytes."""
 _LARGEST_WINDOW = 65_535 << 14
-_OPTIONS = OPT_WSCALE | OPT_SACK_PERMITTED | OPT_TIMESTAMPS
 _NEGOTIATED = {"window_scale": WS_OK, "sack": SACK_OK, "timestamps": TS_OK, "ecn": ECN_OK}
 _ORPHAN_RETRIES = 8
 """Of a connection that nobody holds any more (net.ipv4.tcp_orphan_retries)."""
@@ -59,15 +58,17 @@ _ORPHAN_RETRIES = 8
 class Connection:
     """A TCP connection. Times are microseconds of the host's clock."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tuning: Tuning) -> None:
         self._conn_memory, self._cold_memory, self._out_memory = aligned(1, CONN), aligned(1, COLD), aligned(1, SEGMENT)
         self.conn: Any = self._conn_memory[0]
         self.cold: Any = self._cold_memory[0]
         self.out: Any = self._out_memory[0]
         mss = min(MSS, settings.maxseg or MSS)
         self._boards = new_boards(1)
+        self._asks_for_ecn = tuning.ecn is Ecn.ON
         self._block = new_limits(
-            mss=mss, rcv_wnd=min(settings.receive_room, _LARGEST_WINDOW), boards=self._boards.address, options=_OPTIONS, nagle=1
+            mss=mss, rcv_wnd=min(settings.receive_room, _LARGEST_WINDOW), boards=self._boards.address, options=tuning.options,
+            ecn=int(tuning.ecn is not Ecn.OFF), congestion=tuning.congestion.value, nagle=1,
         )  # fmt: skip
         self._limits: Any = self._block.record
         self.retransmits = 0
@@ -107,12 +108,13 @@ class Connection:
 
     def connect(self, settings: Settings, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
         """Active open."""
+        if not self._asks_for_ecn:
+            self._limits.bits = int(self._limits.bits) & ~ECN_OK
         connect(self.conn, self._limits, *local, *peer, iss)
         self.configure(settings, now)
 
     def accept(self, seg: Any, settings: Settings, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
-        """Passive open by the SYN *seg*. ECN is agreed on with who asks for it, as net.ipv4.tcp_ecn = 2 has it."""
-        self._limits.bits = int(self._limits.bits) | ECN_OK
+        """Passive open by the SYN *seg*."""
         accept(self.conn, self.cold, seg, self._limits, *local, *peer, iss, now)
         self.configure(settings, now)
 

@@ -18,6 +18,7 @@ from apps.endpoint.neighbours import Neighbours
 from apps.endpoint.settings import retransmission_seconds
 from apps.endpoint.sockets import Phase, Socket
 from apps.endpoint.timers import Timers
+from apps.endpoint.tuning import Tuning
 from dpdk_io.memory import aligned
 from operators import wire
 from tcp import SEGMENT
@@ -68,8 +69,9 @@ class Packet(NamedTuple):
 class Host:
     """Everything between a device and the calls. `now` is in microseconds; `frames` wait to be sent."""
 
-    def __init__(self, site: Site, now: int = 1_000_000, seed: int | None = None) -> None:
+    def __init__(self, site: Site, now: int = 1_000_000, seed: int | None = None, tuning: Tuning | None = None) -> None:
         self.site = site
+        self.tuning = tuning or Tuning()
         self.now = now
         self.frames: deque[bytes] = deque()
         self.connections: dict[tuple[int, int, int, int], Socket] = {}
@@ -263,7 +265,7 @@ class Host:
         child = Socket(self, listener.settings.copy())
         child.phase = Phase.CONNECTED
         child.local, child.peer, child.peer_mac, child.listener = packet.local, packet.peer, packet.source_mac, listener
-        child.connection = Connection(child.settings)
+        child.connection = Connection(child.settings, self.tuning)
         isn = self._isn(child.local, child.peer)
         child.connection.accept(self._reader.segment, child.settings, child.local, child.peer, isn, self.now)
         listener.half_open[child.key] = child
@@ -404,7 +406,7 @@ class Host:
         socket.local, socket.peer, socket.peer_mac = (source, local_port), (ip, port), None
         socket.error = socket.soft_error = socket.unread = 0
         socket.read_shut = socket.write_shut = socket.end_of_stream = False
-        socket.connection = Connection(socket.settings)
+        socket.connection = Connection(socket.settings, self.tuning)
         isn = self._isn(socket.local, socket.peer)
         socket.connection.connect(socket.settings, socket.local, socket.peer, isn, self.now)
         self.connections[socket.key] = socket

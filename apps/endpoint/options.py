@@ -10,6 +10,7 @@ from typing import Any
 from apps import netvalues, values
 from apps.addresses import Interface, ip_text
 from apps.config import RunConfig
+from apps.endpoint.tuning import Congestion, Ecn, Tuning
 from apps.errors import ConfigError
 from apps.load import load_run
 from apps.values import shown
@@ -29,6 +30,7 @@ class EndpointConfig(RunConfig):
     """MAC addresses by IP that are not asked for."""
     manual_clock: bool = False
     seed: int | None = None
+    tuning: Tuning = Tuning()
 
 
 def load_endpoint(options: Mapping[str, Any]) -> tuple[EndpointConfig, list[str]]:
@@ -51,9 +53,27 @@ def load_endpoint(options: Mapping[str, Any]) -> tuple[EndpointConfig, list[str]
         neighbours=_neighbours(options.get("neighbours") or ()),
         manual_clock=values.choice("real", "manual")(options.get("clock") or "real", "--clock") == "manual",
         seed=given["seed"],
+        tuning=_tuning(options),
     )
     _check_gateway(config)
     return config, warnings
+
+
+def _tuning(options: Mapping[str, Any]) -> Tuning:
+    """What is given of `Tuning`."""
+
+    def choice(name: str, option: str, *among: str) -> str:
+        return values.choice(*among)(options[name], option)
+
+    found: dict[str, Any] = {}
+    for name in ("timestamps", "sack", "window_scale"):
+        if options.get(name) is not None:
+            found[name] = choice(name, f"--{name.replace('_', '-')}", "on", "off") == "on"
+    if options.get("ecn") is not None:
+        found["ecn"] = Ecn(choice("ecn", "--ecn", *(way.value for way in Ecn)))
+    if options.get("congestion") is not None:
+        found["congestion"] = Congestion[choice("congestion", "--congestion", "reno", "cubic").upper()]
+    return Tuning(**found)
 
 
 def _neighbours(texts: Sequence[str]) -> dict[int, int]:

@@ -16,6 +16,9 @@ from apps.endpoint.sockets import Socket
 
 _FIRST_DESCRIPTOR = 101
 
+_LAST_US = 0xFFFFFFFF * 1000
+"""Where the clock of `tcp/`, in milliseconds, ends: after 49 days."""
+
 AT_ONCE = 0
 """What a call yields that only lets the others have their turn."""
 
@@ -168,6 +171,8 @@ class Requests:
         if not self.manual or usec < 0:
             raise OSError(errno.EINVAL, "the clock is real")
         end = self.host.now + usec
+        if end > _LAST_US:
+            raise OSError(errno.EINVAL, "beyond the end of time")
         while True:
             yield AT_ONCE
             times = [time for time in (self.host.deadline, self.wake()) if time is not None and time > self.host.now]

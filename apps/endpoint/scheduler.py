@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from apps.endpoint.requests import AT_ONCE, Requests, Work
+from apps.values import shown
 
 Answer = Callable[[str], None]
 """Takes the line that answers a request."""
+Report = Callable[[str, Exception], None]
+"""Hears of a request that failed as none should, and of the error."""
 
 
 @dataclass
 class Waiting:
     """A request that is not done yet; `until` is when it must go on at the latest."""
 
+    line: str
     work: Work
     answer: Answer
     until: int | None = None
     cancelled: bool = False
 
 
-class Scheduler:
-    """Begins requests, and goes on with those that wait."""
+def report_mistake(line: str, error: Exception) -> None:
+    """Tell the user, in one line, of an error that no request should cause."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    sys.stderr.write(f"te-apps: endpoint: {shown(line)} failed by a mistake of ours, {what}; please report it\n")
+    sys.stderr.flush()
 
-    def __init__(self, requests: Requests) -> None:
+
+class Scheduler:
+    """Begins requests, and goes on with those that wait.
+
+    One that fails by a mistake in this program is answered by EIO and told to *report*: everybody else's connections live on.
+    """
+
+    def __init__(self, requests: Requests, report: Report = report_mistake) -> None:
         self.requests = requests
+        self.report = report
         self.waiting: list[Waiting] = []
         requests.wake = lambda: min((w.until for w in self.waiting if w.until), default=None)
 
     def begin(self, line: str, answer: Answer) -> Waiting | None:
         """Do the request in *line* as far as it goes; what is left of it."""
-        try:
-            waiting = Waiting(self.requests.begin(line), answer)
-        except OSError as error:
-            answer(failure(error))
-            return None
+        waiting = Waiting(line, self._work(line), answer)
         done = self._go_on(waiting)
         self.requests.host.settle()
         if done:
@@ -57,16 +69,23 @@ class Scheduler:
         """When somebody must have a turn at the latest."""
         return min((w.until for w in self.waiting if w.until is not None), default=None)
 
+    def _work(self, line: str) -> Work:
+        return (yield from self.requests.begin(line))
+
     def _go_on(self, waiting: Waiting) -> bool:
+        """Do what *waiting* can do now; whether that was all."""
         try:
             waiting.until = next(waiting.work)
         except StopIteration as done:
-            result = done.value
-            waiting.answer(result if isinstance(result, str) else f"{result} 0")
+            line = done.value if isinstance(done.value, str) else f"{done.value} 0"
         except OSError as error:
-            waiting.answer(failure(error))
+            line = failure(error)
+        except Exception as error:
+            self.report(waiting.line, error)
+            line = f"-1 {errno.EIO}"
         else:
             return False
+        waiting.answer(line)
         return True
 
 

@@ -209,5 +209,5 @@ class Socket:
         if self.listening:
             shown |= {"backlog": self.backlog, "accept_queue": len(self.accepted), "half_open": len(self.half_open)}
         else:
-            shown |= (self.connection or Connection(self.settings)).info()
+            shown |= (self.connection or Connection(self.settings, self.host.tuning)).info()
         return shown | {"unread": self.unread, "error": self.error, "options": self.settings.changed()}

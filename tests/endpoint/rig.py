@@ -14,6 +14,7 @@ from apps.addresses import Interface, parse_ip
 from apps.endpoint.host import Host, Site
 from apps.endpoint.requests import Requests
 from apps.endpoint.scheduler import Scheduler
+from apps.endpoint.tuning import Tuning
 
 OURS, THEIRS, ROUTER, FAR = "10.0.0.1", "10.0.0.2", "10.0.0.254", "192.0.2.7"
 OUR_MAC, THEIR_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -28,6 +29,10 @@ class Sent(NamedTuple):
     seq: int
     ack: int
     length: int = 0
+
+
+def _give_up(line: str, error: Exception) -> None:
+    raise AssertionError(line) from error
 
 
 class Asked:
@@ -47,14 +52,14 @@ class Asked:
 class Rig:
     """The host, who asks it, and its peer at THEIRS:THEIR_PORT, who counts from the SYNs on."""
 
-    def __init__(self, neighbours: Sequence[str] = (THEIRS,), gateway: str | None = None) -> None:
+    def __init__(self, neighbours: Sequence[str] = (THEIRS,), gateway: str | None = None, **tuning: Any) -> None:
         known = {parse_ip(ip): int(THEIR_MAC.replace(":", ""), 16) for ip in neighbours}
         site = Site(
             (Interface(parse_ip(OURS), 24),), int(OUR_MAC.replace(":", ""), 16), gateway and parse_ip(gateway), known, (1, 2)
         )
-        self.host = Host(site, seed=1)
+        self.host = Host(site, seed=1, tuning=Tuning(**tuning))
         self.requests = Requests(self.host, manual=True)
-        self.scheduler = Scheduler(self.requests)
+        self.scheduler = Scheduler(self.requests, _give_up)
         self.irs, self.iss = IRS, 0
         self.our_port, self.their_port = OUR_PORT, THEIR_PORT
 
