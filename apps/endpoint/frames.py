@@ -35,7 +35,9 @@ def ones_sum(data: bytes) -> int:
 
 
 def _checksum(data: bytes) -> bytes:
-    return (0xFFFF - ones_sum(data)).to_bytes(2, "big")
+    """The complement of the sum, which is the negative zero unless every byte is 0."""
+    total = ones_sum(data) or (0xFFFF if any(data) else 0)
+    return (0xFFFF - total).to_bytes(2, "big")
 
 
 class Ethernet(NamedTuple):
