@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from apps.config import CONGESTION
 from apps.endpoint.settings import Settings
 from apps.endpoint.tuning import Ecn, Tuning
 from dpdk_io.memory import aligned
@@ -68,7 +69,7 @@ class Connection:
         self._asks_for_ecn = tuning.ecn is Ecn.ON
         self._block = new_limits(
             mss=mss, rcv_wnd=min(settings.receive_room, _LARGEST_WINDOW), boards=self._boards.address, options=tuning.options,
-            ecn=int(tuning.ecn is not Ecn.OFF), congestion=tuning.congestion.value, nagle=1,
+            ecn=int(tuning.ecn is not Ecn.OFF), congestion=CONGESTION.index(tuning.congestion), nagle=1,
         )  # fmt: skip
         self._limits: Any = self._block.record
         self.retransmits = 0

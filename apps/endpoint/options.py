@@ -9,8 +9,8 @@ from typing import Any
 
 from apps import netvalues, values
 from apps.addresses import Interface, ip_text
-from apps.config import RunConfig
-from apps.endpoint.tuning import Congestion, Ecn, Tuning
+from apps.config import CONGESTION, RunConfig
+from apps.endpoint.tuning import Ecn, Tuning
 from apps.errors import ConfigError
 from apps.load import load_run
 from apps.values import shown
@@ -72,7 +72,7 @@ def _tuning(options: Mapping[str, Any]) -> Tuning:
     if options.get("ecn") is not None:
         found["ecn"] = Ecn(choice("ecn", "--ecn", *(way.value for way in Ecn)))
     if options.get("congestion") is not None:
-        found["congestion"] = Congestion[choice("congestion", "--congestion", "reno", "cubic").upper()]
+        found["congestion"] = choice("congestion", "--congestion", *CONGESTION)
     return Tuning(**found)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from tcp.congestion import CUBIC, RENO
 from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
 
@@ -19,13 +18,6 @@ class Ecn(Enum):
     """Both."""
 
 
-class Congestion(Enum):
-    """The algorithms there are: the limit `congestion`."""
-
-    RENO = RENO
-    CUBIC = CUBIC
-
-
 @dataclass(frozen=True)
 class Tuning:
     """net.ipv4.tcp_timestamps, tcp_sack, tcp_window_scaling, tcp_ecn and tcp_congestion_control."""
@@ -34,7 +26,8 @@ class Tuning:
     sack: bool = True
     window_scale: bool = True
     ecn: Ecn = Ecn.PASSIVE
-    congestion: Congestion = Congestion.CUBIC
+    congestion: str = "cubic"
+    """One of apps.config.CONGESTION."""
 
     @property
     def options(self) -> int:
