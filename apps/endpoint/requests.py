@@ -134,6 +134,16 @@ class Requests:
         del self.sockets[fd]
         return calls.close(self.host, socket)
 
+    def abort(self, fd: int) -> Work:
+        """ABORT (RFC 9293 section 3.10.5)."""
+        socket = self._socket(fd)
+        del self.sockets[fd]
+        if socket.listening:
+            self.host.unlisten(socket)
+        self.host.release(socket)
+        self.host.abort(socket)
+        return _done(0)
+
     def set_option(self, fd: int, level: int, name: int, value: int) -> Work:
         """SETSOCKOPT."""
         self._socket(fd).set_option(level, name, value)
@@ -237,6 +247,7 @@ VERBS = MappingProxyType(
         "READ": Verb(Requests.read, (_int, _size, _int), optional=1),
         "SHUTDOWN": Verb(Requests.shutdown, (_int, _int)),
         "CLOSE": Verb(Requests.close, (_int,)),
+        "ABORT": Verb(Requests.abort, (_int,)),
         "SETSOCKOPT": Verb(Requests.set_option, (_int, _int, _int, _int)),
         "GETSOCKOPT": Verb(Requests.get_option, (_int, _int, _int)),
         "FCNTL": Verb(Requests.fcntl, (_int, _int, _int), optional=1),

@@ -44,6 +44,39 @@ def test_close_in_syn_sent_is_silent(rig: Rig) -> None:
     assert rig.gets("SA", 0, 1) == [Sent("R", 1, 0)]
 
 
+@pytest.mark.parametrize(
+    ("before", "reset"), [([], Sent("RA", 101, 1)), (["SHUTDOWN {} 1"], Sent("RA", 102, 1))], ids=["ESTABLISHED", "FIN_WAIT_1"]
+)
+def test_abort_resets(rig: Rig, before: list[str], reset: Sent) -> None:
+    """RFC 9293 section 3.10.5: what is queued is given up, whoever waits is told."""
+    fd = rig.accepted()
+    rig.done(f"WRITE {fd} 100")
+    for line in before:
+        rig.done(line.format(fd))
+    rig.sent()
+    reading = rig.begin(f"READ {fd} 1")
+    assert rig.ask(f"ABORT {fd}") == (0, 0)
+    assert rig.sent() == [reset]
+    assert reading.pair == (-1, errno.EBADF)
+    assert rig.ask(f"ABORT {fd}") == (-1, errno.EBADF)
+    assert rig.host.connections == {}
+
+
+def test_abort_in_syn_sent_is_silent(rig: Rig) -> None:
+    fd, asked = rig.connecting()
+    rig.done(f"ABORT {fd}")
+    assert asked.pair == (-1, errno.EBADF)
+    assert rig.sent() == []
+
+
+def test_abort_of_a_listener_resets_who_was_not_accepted(rig: Rig) -> None:
+    fd = rig.listening()
+    rig.shakes_hands()
+    rig.done(f"ABORT {fd}")
+    assert rig.sent() == [Sent("RA", 1, 1)]
+    assert rig.gets("S", 0) == [Sent("RA", 0, 1)]
+
+
 @pytest.mark.parametrize("how", ["close", "shutdown"])
 @pytest.mark.parametrize("state", ["FIN_WAIT_1", "FIN_WAIT_2"])
 @pytest.mark.parametrize("flags", ["PA", "FA"])

@@ -45,6 +45,7 @@ SENSIBLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "READ": (FDS, ("1", "100", "100000"), ("0", "MSG_PEEK", "MSG_WAITALL", "MSG_DONTWAIT")),
     "SHUTDOWN": (FDS, ("0", "1", "2")),
     "CLOSE": (FDS,),
+    "ABORT": (FDS,),
     "SETSOCKOPT": (FDS, ("SOL_SOCKET", "SOL_TCP", "SOL_IP"), tuple(OPTIONS), ("0", "1", "5", "200000")),
     "GETSOCKOPT": (FDS, ("SOL_SOCKET", "SOL_TCP", "SOL_IP"), tuple(OPTIONS)),
     "FCNTL": (FDS, ("F_GETFL", "F_SETFL"), ("0", "O_NONBLOCK")),
