@@ -45,12 +45,12 @@ with socket.create_server(("{KERNEL}", 9000)) as listener:
 
 KERNEL_IS_RESET = f"""
 import socket
-with socket.create_connection(("{OURS}", 80), timeout=20) as s:
-    s.sendall(b"unread")
-    try:
+try:
+    with socket.create_connection(("{OURS}", 80), timeout=20) as s:
+        s.sendall(b"unread")
         s.recv(1)
-    except ConnectionResetError:
-        print("reset")
+except ConnectionResetError:
+    print("reset")
 """
 
 KERNEL_RESETS = f"""
@@ -183,4 +183,5 @@ def test_a_signal_resets_what_is_open(site: Site) -> None:
     program = site.kernel(KERNEL_IS_RESET.replace('s.sendall(b"unread")', ""))
     client.done(f"ACCEPT {listener}")
     site.process.signal(signal.SIGTERM)
+    site.process.finish()
     assert program.finish().stdout == "reset\n"
