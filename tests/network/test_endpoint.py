@@ -79,10 +79,11 @@ class Site:
 
 
 @pytest.fixture
-def site(lab: Lab, tmp_path: Path) -> Iterator[Site]:
+def site(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A test may give options of the command as the parameter *site*."""
     namespace = lab.namespace("b")
     control = tmp_path / "te.sock"
-    options = ("--device", "tap:te0", "--ip", f"{OURS}/24", "--control", str(control), "--json")
+    options = ("--device", "tap:te0", "--ip", f"{OURS}/24", "--control", str(control), "--json", *getattr(request, "param", ()))
     process = namespace.start(TE_APPS, "endpoint", *options)
     wait_for_interface(namespace, process, "te0", f"{KERNEL}/24")
     wait_until(control.exists, 30, "the control socket")
@@ -114,13 +115,24 @@ def test_the_kernel_connects_and_sends(site: Site) -> None:
     assert program.finish().stdout == "100\n"
 
 
-def test_we_connect_and_send(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("site", "negotiated"),
+    [
+        ((), ["window_scale", "sack", "timestamps"]),
+        (("--ecn", "on"), ["window_scale", "sack", "timestamps", "ecn"]),
+        (("--timestamps", "off", "--sack", "off", "--window-scale", "off", "--congestion", "reno"), []),
+    ],
+    indirect=["site"],
+    ids=["defaults", "ecn", "nothing"],
+)
+def test_we_connect_and_send(site: Site, negotiated: list[str]) -> None:
     client = site.client
     program = site.kernel(KERNEL_LISTENS)
     wait_until(lambda: site.namespace.run("ss", "-Hltn", "sport = :9000").stdout, what="a listener")
     fd = client.done("SOCKET 2 1 6")
     client.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_SNDBUF 20000")
     client.done(f"CONNECT {fd} {KERNEL} 9000")
+    assert client.info(fd)["negotiated"] == negotiated
     assert client.done(f"WRITE {fd} {SIZE}") == SIZE
     client.done(f"SHUTDOWN {fd} 1")
     assert client.done(f"READ {fd} 5000 MSG_WAITALL") == 1000
