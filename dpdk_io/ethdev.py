@@ -1,13 +1,14 @@
-"""DPDK ports for compiled code: the same four kernels as `loopback`, over the shim.
+"""DPDK ports for compiled code: the same five kernels as `loopback`, over the shim.
 
 `port` is the port's number, `pool` a mempool's address; bursts are at most 65535 packets.
 """
 
 from __future__ import annotations
 
+from dpdk_io import mbuf as mb
 from dpdk_io.jit import kernel, native
 
-__all__ = ["alloc_bulk", "free_bulk", "rx_burst", "tx_burst"]
+__all__ = ["alloc_bulk", "free_bulk", "reuse", "rx_burst", "tx_burst"]
 
 _rx_burst = native("te_rx_burst", "i64", "i64", "i64", "i64", "i64")
 _tx_burst = native("te_tx_burst", "i64", "i64", "i64", "i64", "i64")
@@ -37,3 +38,13 @@ def alloc_bulk(pool, mbufs, n):
 def free_bulk(pool, mbufs, n):
     """Give back the *n* mbufs at the words at *mbufs*, every segment of their chains included, to the pools they are from."""
     _free_bulk(mbufs, n)
+
+
+@kernel
+def reuse(pool, mbuf):
+    """Clear an mbuf that nobody needs any more, as if from `alloc_bulk`. False: it must be freed, being another pool's, shared,
+    of several segments, or with a buffer that is not its own."""
+    if not mb.is_lone(mbuf) or mb.pool_of(mbuf) != pool:
+        return False
+    mb.clear(mbuf)
+    return True

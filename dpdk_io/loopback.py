@@ -11,10 +11,10 @@ import numpy as np
 from dpdk_io import mbuf as mb
 from dpdk_io.jit import kernel
 from dpdk_io.memory import add64, aligned, load32, load64, mul64, shr64, store64
-from dpdk_io.mempool import Mempool, alloc_bulk, free_bulk
+from dpdk_io.mempool import Mempool, alloc_bulk, free_bulk, reuse
 from dpdk_io.ring import Ring, pop_burst, push, push_burst
 
-__all__ = ["Loopback", "alloc_bulk", "free_bulk", "pair", "rx_burst", "tx_burst"]
+__all__ = ["Loopback", "alloc_bulk", "free_bulk", "pair", "reuse", "rx_burst", "tx_burst"]
 
 _FAN, _QUEUES = 0, 64
 _TX, _RX, _TURN, _QUEUE_BITS = 0, 8, 16, 6

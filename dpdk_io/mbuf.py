@@ -31,10 +31,12 @@ HEADROOM = 128
 DATA_ROOM = 2048
 """Bytes for the frame in one mbuf, after the headroom."""
 
-_BUF_ADDR, _DATA_OFF, _NB_SEGS = 0, 16, 20
+_BUF_ADDR, _DATA_OFF, _REFCNT, _NB_SEGS, _POOL = 0, 16, 18, 20, 56
 _OL_FLAGS, _PKT_LEN, _DATA_LEN, _RSS, _BUF_LEN = 24, 36, 40, 44, 54
 _TX_OFFLOAD, _CHECKSUMS = 72, 1 << 55 | 1 << 54 | 1 << 52
 """RTE_MBUF_F_TX_IPV4, ..._IP_CKSUM, ..._TCP_CKSUM."""
+_BORROWED = 1 << 62 | 1 << 61
+"""RTE_MBUF_F_INDIRECT, RTE_MBUF_F_EXTERNAL: the buffer is not the mbuf's own."""
 NEXT = 64
 """Offset of the address of the next segment, 0 in the last one."""
 
@@ -61,6 +63,18 @@ def pkt_len(mbuf):
 def nb_segs(mbuf):
     """Segments the frame is spread over; 1 for every frame up to DATA_ROOM bytes."""
     return load16(mbuf + _NB_SEGS)
+
+
+@kernel
+def is_lone(mbuf):
+    """Is it one segment that nobody else refers to, in a buffer of its own?"""
+    return load32(mbuf + _REFCNT) == 1 << 16 | 1 and load64(mbuf + _OL_FLAGS) & _BORROWED == 0 and load64(mbuf + NEXT) == 0
+
+
+@kernel
+def pool_of(mbuf):
+    """The address of the mempool it is from; 0 on the embedded loopback device."""
+    return load64(mbuf + _POOL)
 
 
 @kernel

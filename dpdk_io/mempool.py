@@ -129,3 +129,12 @@ def free_bulk(pool, mbufs, n):
     keep = load64(pool + _KEEP)
     if count > 2 * keep:
         _flush(pool, count, keep)
+
+
+@kernel
+def reuse(pool, mbuf):
+    """Clear an mbuf that nobody needs any more, as if from `alloc_bulk`. False: it is a chain and must be freed."""
+    if not mb.is_lone(mbuf):
+        return False
+    mb.clear(mbuf)
+    return True

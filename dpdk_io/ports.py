@@ -57,7 +57,7 @@ class OpenDevice(Protocol):
 
 
 class Port:
-    """An open device. Compiled code uses `handle`, `pool(queue)` and the four kernels of `driver`.
+    """An open device. Compiled code uses `handle`, `pool(queue)` and the five kernels of `driver`.
 
     `device` is the driver's own object, for what not every driver has; `packets` how many a capture file delivers, or None.
     """

@@ -23,6 +23,8 @@ REFILL = 64
 SPARE = 512
 """Mbufs ready to be taken at the start of every turn, but for what makes no whole refill or the pool has not: an initial window
 for every packet of a burst, and more."""
+KEPT = SPARE + 2 * REFILL
+"""With so many of them, mbufs that are dropped go back to the pool; with fewer they become spare ones at once."""
 
 CORE = np.dtype(
     [

@@ -6,10 +6,10 @@ from dpdk_io.idle import wait
 from dpdk_io.jit import entry, kernel
 from dpdk_io.mbuf import data, data_len, pkt_len
 from dpdk_io.memory import i64, load64, load_acquire, prefetch, rdtsc, record_at, row, store64
-from {driver} import alloc_bulk, free_bulk, rx_burst, tx_burst
+from {driver} import alloc_bulk, free_bulk, reuse, rx_burst, tx_burst
 from pipeline.outbox import (
-    BURST, CORE, QUEUES, REFILL, SPARE, depart, has_slow, leave, note_sent, queue_address, queue_count, remove_front,
-    set_queue_count,
+    BURST, CORE, KEPT, QUEUES, REFILL, SPARE, depart, has_slow, leave, note_sent, queue_address, queue_count,
+    remove_front, set_queue_count,
 )
 from pipeline.verdicts import DROP, NEXT, SLOW, TX
 from {kernels} import (
@@ -23,6 +23,26 @@ def release(out, pool, first):
     for verdict in range(first, QUEUES):
         free_bulk(pool, queue_address(out, verdict), queue_count(out, verdict))
         set_queue_count(out, verdict, i64(0))
+
+
+@kernel
+def recycle(out, pool, dropped):
+    """Make spare mbufs of the *dropped* ones, as far as there is need of any, and free the others."""
+    core = record_at(out, CORE)
+    queue, stack, spare = queue_address(out, i64(DROP)), i64(core.spare), i64(core.spare_count)
+    others = i64(0)
+    for i in range(dropped):
+        mbuf = load64(queue + i * 8)
+        if spare < KEPT and reuse(pool, mbuf):
+            store64(stack + spare * 8, mbuf)
+            spare += 1
+        else:
+            store64(queue + others * 8, mbuf)
+            others += 1
+    core.spare_count = spare
+    if others > 0:
+        free_bulk(pool, queue, others)
+    set_queue_count(out, i64(DROP), i64(0))
 
 
 @entry
@@ -70,8 +90,7 @@ TAIL = '''\
                 remove_front(out, TX, sent)
         dropped = queue_count(out, DROP)
         if dropped > 0:
-            free_bulk(pool, queue_address(out, DROP), dropped)
-            set_queue_count(out, DROP, i64(0))
+            recycle(out, pool, dropped)
         if work + n > 0:
             idle = i64(0)
             began = now

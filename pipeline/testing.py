@@ -229,3 +229,9 @@ def alloc_bulk(pool, mbufs, n):
 def free_bulk(pool, mbufs, n):
     """Note what was freed."""
     _append(pool, i64(_FREED), mbufs, n)
+
+
+@kernel
+def reuse(pool, mbuf):
+    """False: a freed mbuf is free only after the turn."""
+    return False

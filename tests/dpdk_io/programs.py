@@ -221,6 +221,9 @@ def fresh(spec: str) -> dict[str, Any]:
                 seen.append([int(header[name]) for name in names])
                 header.data_off, header.ol_flags = 9, 3
                 mb.set_length(address, 99)
+            assert port.driver.reuse(port.pool(0), address)
+            assert mb.pkt_len(address) == mb.header(address).ol_flags == 0
+            assert mb.pool_of(address) == 0 or not port.driver.reuse(port.pool(0) + 64, address)
             port.driver.free_bulk(port.pool(0), words.ctypes.data, 15)
         return {"seen": seen}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,23 @@ def test_clear_undoes_all_a_packet_leaves_behind_and_keeps_the_rest() -> None:
     cleared = ("data_off", "nb_segs", "ol_flags", "pkt_len", "data_len", "next")
     assert [int(header[0][name]) for name in cleared] == [mb.HEADROOM, 1, 0, 0, 0, 0]
     assert [int(header[0][name]) for name in ("refcnt", "port", "pool")] == [7, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "alone"),
+    [
+        ("port", 7, True), ("ol_flags", 1 << 55, True), ("data_off", 0, True),
+        ("refcnt", 2, False), ("nb_segs", 2, False), ("next", 64, False),
+        ("ol_flags", 1 << 62, False), ("ol_flags", 1 << 61, False),
+    ],
+)  # fmt: skip
+def test_an_mbuf_is_lone_when_all_of_it_can_be_used_again(name: str, value: int, alone: bool) -> None:
+    header, _ = new_mbuf()
+    header[0].refcnt = header[0].nb_segs = 1
+    header[0].pool = 4096
+    header[0][name] = value
+    assert mb.is_lone(header.ctypes.data) == alone
+    assert mb.pool_of(header.ctypes.data) == 4096
 
 
 def test_views_are_not_copies() -> None:

@@ -13,7 +13,7 @@ from dpdk_io import mbuf as mb
 from dpdk_io.errors import UsageError
 from dpdk_io.idle import sched_yield
 from dpdk_io.jit import JIT, kernel
-from dpdk_io.mempool import Mempool, alloc_bulk, free_bulk
+from dpdk_io.mempool import Mempool, alloc_bulk, free_bulk, reuse
 from dpdk_io.ring import Ring, pop_burst, push_burst
 
 CORES = 3
@@ -54,6 +54,18 @@ def test_no_mbuf_is_lost_or_given_twice(count: int, cache: int, steps: list[tupl
         assert pool.available() == count - len(out)
     free(pool, 0, out)
     assert pool.available() == count
+
+
+def test_an_mbuf_is_reused_as_if_it_was_fresh_but_not_a_chain() -> None:
+    pool = Mempool(3, 1, 4)
+    single, *chained = alloc(pool, 0, 3)
+    mb.set_length(single, 60)
+    chain(chained)
+    assert reuse(pool.pool(0), single)
+    assert not reuse(pool.pool(0), chained[0])
+    assert mb.pkt_len(single) == mb.data_len(single) == 0
+    assert pool.available() == 0
+    assert mb.header(chained[0]).next == chained[1]
 
 
 def test_all_or_none() -> None:

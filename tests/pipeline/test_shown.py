@@ -40,7 +40,7 @@ def test_the_source_is_a_readable_file_of_its_own() -> None:
     source = SHOWN.source()
     tree = ast.parse(source)
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    assert functions == ["release", "poll", "finish"]
+    assert functions == ["release", "recycle", "poll", "finish"]
     calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
     in_order = [name for name in calls if name.startswith("op")]
     assert sorted(in_order) == [
