@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdk_io.jit import kernel
-from dpdk_io.memory import be16, load8, load16, load32, put_be16, put_be32, store16, store32
+from dpdk_io.memory import be16, load8, load16, load32, load64, put_be16, put_be32, shr64, store16, store32, store64
 from operators import wire
 from tcp.checksum import fold
 
@@ -11,11 +11,9 @@ from tcp.checksum import fold
 @kernel
 def swap_macs(pkt):
     """Exchange the Ethernet addresses."""
-    low, high = load32(pkt + wire.ETH_DST), load16(pkt + wire.ETH_DST + 4)
-    store32(pkt + wire.ETH_DST, load32(pkt + wire.ETH_SRC))
-    store16(pkt + wire.ETH_DST + 4, load16(pkt + wire.ETH_SRC + 4))
-    store32(pkt + wire.ETH_SRC, low)
-    store16(pkt + wire.ETH_SRC + 4, high)
+    first, last = load64(pkt + wire.ETH_DST), load32(pkt + wire.ETH_DST + 8)
+    store64(pkt + wire.ETH_DST, shr64(first, 48) | last << 16 | first << 48)
+    store32(pkt + wire.ETH_DST + 8, first >> 16)
 
 
 @kernel

@@ -130,7 +130,7 @@ class Generator:
         if "out" in step.arguments:
             self._line(depth, "ready = queue_count(out, TX)")
         self._line(depth, "if v != NEXT:")
-        self._line(depth + 1, f"left[{k}, v & {len(NAMES) - 1}] += 1")
+        self._line(depth + 1, f"count(left + ({k * len(NAMES)} + (v & {len(NAMES) - 1})) * 8)")
         self._line(depth + 1, "ready = depart(out, tx, ready, v, mbuf)")
         self._line(depth + 1, "continue")
 
@@ -186,7 +186,7 @@ class Generator:
         k = len(self.code.arms)
         verdict = arm if isinstance(arm, int) else NEXT
         self.code.arms.append(Arm(key, value, verdict))
-        self._line(depth, f"arms[{k}] += 1")
+        self._line(depth, f"count(arms + {k * 8})")
         if not isinstance(arm, int):
             return self._steps(arm, depth, written, top=False)
         if verdict == NEXT:

@@ -57,7 +57,8 @@ class Core:
         self.states = {k: s for k, o in enumerate(pipeline.operators) if (s := o.new_state()) is not None}
         self.resources = {n: r(index) if callable(r) else r for n, r in pipeline.resources.items()}
         self._metas = aligned(BURST, pipeline.meta_dtype)
-        self._arguments = (self._metas, self.left, self.arms, *self.states.values(), *map(_argument, self.resources.values()))
+        counters = (self.left.ctypes.data, self.arms.ctypes.data)
+        self._arguments = (self._metas, *counters, *self.states.values(), *map(_argument, self.resources.values()))
         self._run: Any = None
         self._finish: Any = None
 

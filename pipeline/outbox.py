@@ -169,6 +169,12 @@ def note_sent(out, sent, now):
 
 
 @kernel
+def count(counter):
+    """One more, in the 64-bit word at *counter*."""
+    store64(counter, load64(counter) + 1)
+
+
+@kernel
 def queue_address(out, verdict):
     """Where the queue of *verdict* starts."""
     return i64(record_at(out, CORE).queues) + verdict * 2 * QUEUE * 8

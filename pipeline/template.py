@@ -8,7 +8,7 @@ from dpdk_io.mbuf import data, data_len, pkt_len
 from dpdk_io.memory import i64, load64, load_acquire, prefetch, rdtsc, record_at, row, store64
 from {driver} import alloc_bulk, free_bulk, reuse, rx_burst, tx_burst
 from pipeline.outbox import (
-    BURST, CORE, KEPT, QUEUES, REFILL, SPARE, depart, has_slow, leave, note_sent, queue_address, queue_count,
+    BURST, CORE, KEPT, QUEUES, REFILL, SPARE, count, depart, has_slow, leave, note_sent, queue_address, queue_count,
     remove_front, set_queue_count,
 )
 from pipeline.verdicts import DROP, NEXT, SLOW, TX

@@ -51,10 +51,10 @@ def test_the_source_is_a_readable_file_of_its_own() -> None:
     arm = lines.index("            if i64(meta.ip_version) == 4:")
     assert lines[arm : arm + 6] == [
         "            if i64(meta.ip_version) == 4:",
-        "                arms[0] += 1",
+        "                count(arms + 0)",
         "                v = i64(op3_leave_if(pkt, row(s3, 0)))",
         "                if v != NEXT:",
-        "                    left[3, v & 7] += 1",
+        "                    count(left + (24 + (v & 7)) * 8)",
         "                    ready = depart(out, tx, ready, v, mbuf)",
     ]
 
