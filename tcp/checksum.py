@@ -95,20 +95,20 @@ def ip_checksum(address, length):
 
 @inlined
 def _whole(total):
-    """Is the sum over data and checksum a multiple of 0xFFFF, which is one's complement for zero, and not itself 0?
+    """Is the sum over data and checksum, not 0, a multiple of 0xFFFF, which is one's complement for zero?
 
-    The product is the quotient with its sign changed if it is one, and beyond every quotient if not.
+    The product is the quotient if it is one, and beyond every quotient if not.
     """
-    return 0 < -mul64(total, _QUOTIENT) <= _QUOTIENT
+    return 0 <= mul64(total, -_QUOTIENT) <= _QUOTIENT
 
 
 @inlined
 def tcp_intact(address, length, pseudo):
-    """Does the checksum of the received segment of *length* bytes, at least 20, at *address* fit?"""
+    """Does the checksum of the received segment of *length* bytes, at least 20, at *address* fit? *pseudo* is never 0."""
     return _whole(header_sum(address, length, pseudo))
 
 
 @inlined
 def ip_intact(address, length):
-    """Does the checksum of the received IPv4 header of *length* bytes, at least 20, at *address* fit?"""
+    """Does the checksum of the received IPv4 header of *length* bytes, at least 20, not all of them 0, at *address* fit?"""
     return _whole(header_sum(address, length, 0))
