@@ -1,0 +1,16 @@
+"""Run every test that claims a name, and write docs/conformance.md: `make conformance`."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.conformance.claims import Claims
+from tests.conformance.table import PAGE, names, page
+
+if __name__ == "__main__":
+    claims = Claims()
+    code = pytest.main(["-q", "-m", "conformance", *sys.argv[1:]], plugins=[claims])
+    PAGE.write_text(page(names().values(), claims.held()))
+    sys.exit(code)
