@@ -117,7 +117,7 @@ def test_written_header_reads_back(mss: int) -> None:
     ]
 
 
-@pytest.mark.conformance("MUST-68", "MUST-69", "MUST-64", "MUST-65")
+@pytest.mark.conformance("rfc9293:MUST-68", "rfc9293:MUST-69", "rfc9293:MUST-64", "rfc9293:MUST-65")
 @pytest.mark.parametrize("blocks", range(5))
 @pytest.mark.parametrize("opts", range(16))
 def test_written_options_read_back(opts: int, blocks: int) -> None:
