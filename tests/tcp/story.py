@@ -1,4 +1,4 @@
-"""What happens to an endpoint, step by step: of each one its events, all that is sent and all of CONN that changes is compared."""
+"""What happens to an endpoint, step by step: of each its events, all that is sent and all of CONN that changes is compared."""
 
 from __future__ import annotations
 

@@ -34,9 +34,7 @@ TWO_MSL = 60_001
 def test_established_fin_then_close() -> None:
     story = Story()
     story.gets("FA", theirs(1), ours(1)).then(EV_FIN, Sent("A", ours(1), theirs(2)), state="CLOSE_WAIT", rcv_nxt=theirs(2))
-    story.closes().then(
-        None, Sent("FA", ours(1), theirs(2)), state="LAST_ACK", snd_nxt=ours(2), deadline=201, bits="+FIN_QUEUED"
-    )
+    story.closes().then(None, Sent("FA", ours(1), theirs(2)), state="LAST_ACK", snd_nxt=ours(2), deadline=201, bits="+FIN_QUEUED")
     story.gets("A", theirs(2), ours(2)).then(
         EV_ACKED | EV_FIN_ACKED | EV_CLOSED, state="CLOSED", snd_una=ours(2), deadline=0
     )  # fmt: skip
@@ -73,7 +71,9 @@ def test_fin_wait_1_fin_with_the_ack_of_ours() -> None:
     )  # fmt: skip
 
 
-@conformance("smoltcp:fin_wait_1_fin_fin", "smoltcp:rx_close_fin_in_fin_wait_1", "packetdrill:close/close-local-close-then-remote-fin")
+@conformance(
+    "smoltcp:fin_wait_1_fin_fin", "smoltcp:rx_close_fin_in_fin_wait_1", "packetdrill:close/close-local-close-then-remote-fin"
+)
 def test_fin_wait_1_fin_without_it() -> None:
     Story("FIN_WAIT_1").gets("FA", theirs(1), ours(1)).then(EV_FIN, ACK_FIN, state="CLOSING", rcv_nxt=theirs(2))
 

@@ -222,7 +222,9 @@ def test_established_window_rides_on_data(size: int) -> None:
     assert endpoint.out.wnd == (3000 if size >= MSS else 3000 - size)
 
 
-@conformance("packetimpact:ZeroToNonZeroWindowUpdate", "packetimpact:NonZeroReceiveWindow", "smoltcp:window_update_with_delay_ack")
+@conformance(
+    "packetimpact:ZeroToNonZeroWindowUpdate", "packetimpact:NonZeroReceiveWindow", "smoltcp:window_update_with_delay_ack"
+)
 @conformance("smoltcp:delayed_ack_win")
 def test_established_reading_opens_a_window_at_once_though_acks_are_delayed() -> None:
     endpoint = at("ESTABLISHED", delack_ms=40)

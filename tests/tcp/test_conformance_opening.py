@@ -76,7 +76,9 @@ def test_listen_syn_is_answered_once() -> None:
 
 
 @conformance("smoltcp:listen_syn_reject_ack", "lwip:gen_rst_in_LISTEN", "smoltcp:listen_rst", "smoltcp:listen_timeout")
-@pytest.mark.parametrize(("flags", "reset"), [("A", True), ("SA", True), ("FA", True), ("R", False), ("RA", False), ("SR", False)])
+@pytest.mark.parametrize(
+    ("flags", "reset"), [("A", True), ("SA", True), ("FA", True), ("R", False), ("RA", False), ("SR", False)]
+)
 def test_listen_acks_are_reset_and_resets_ignored(flags: str, reset: bool) -> None:
     """A listener has no record: nothing of it changes, and nothing of it has a deadline."""
     endpoint = Endpoint()
@@ -112,8 +114,8 @@ def test_syn_received_ack_establishes() -> None:
     story = Story("SYN_RECEIVED")
     story.endpoint.now += 64
     story.gets("A", theirs(1), ours(1), wnd=3000).then(
-        EV_ESTABLISHED | EV_ACKED, state="ESTABLISHED", snd_una=ours(1), snd_wnd=3000, bits="-TIMED", deadline=0, srtt=1, rttvar=1,
-        rto=200,
+        EV_ESTABLISHED | EV_ACKED, state="ESTABLISHED", snd_una=ours(1), snd_wnd=3000, bits="-TIMED", deadline=0, srtt=1,
+        rttvar=1, rto=200,
     )  # fmt: skip
 
 
@@ -137,9 +139,7 @@ def test_syn_received_ack_with_data_and_fin() -> None:
     )  # fmt: skip
 
 
-@conformance(
-    "smoltcp:syn_received_rst", "lwip:receive_rst_SYN_RCVD_to_LISTEN", "packetimpact:TCPSynRcvdReset", "rfc9293:MUST-11"
-)
+@conformance("smoltcp:syn_received_rst", "lwip:receive_rst_SYN_RCVD_to_LISTEN", "packetimpact:TCPSynRcvdReset", "rfc9293:MUST-11")
 def test_syn_received_rst_ends_it_in_silence() -> None:
     """Whoever listens does so still; the record is free for the next SYN. MUST-11: which open it was, CLIENT tells."""
     story = Story("SYN_RECEIVED")
@@ -151,9 +151,7 @@ def test_syn_received_rst_ends_it_in_silence() -> None:
 @conformance("packetimpact:TCPSynSentRcvdReset", "smoltcp:syn_sent_syn_received_rst", "rfc9293:MUST-11")
 def test_syn_received_after_syn_sent_rst_refuses() -> None:
     story = Story("SYN_SENT")
-    story.gets("S", IRS, mss=MSS).then(
-        EV_SYN, SYN_ACK, state="SYN_RECEIVED", rcv_nxt=theirs(1), snd_wnd=65535
-    )
+    story.gets("S", IRS, mss=MSS).then(EV_SYN, SYN_ACK, state="SYN_RECEIVED", rcv_nxt=theirs(1), snd_wnd=65535)
     assert story.endpoint.conn.bits & 1
     story.gets("R", theirs(1)).then(EV_RESET | EV_CLOSED, state="CLOSED", deadline=0)
 
@@ -161,12 +159,10 @@ def test_syn_received_after_syn_sent_rst_refuses() -> None:
 @conformance("smoltcp:syn_sent_syn_received_ack", "rfc9293:MUST-10")
 def test_syn_sent_simultaneous_open() -> None:
     story = Story("SYN_SENT")
-    story.gets("S", IRS, mss=MSS).then(
-        EV_SYN, SYN_ACK, state="SYN_RECEIVED", rcv_nxt=theirs(1), snd_wnd=65535
-    )
+    story.gets("S", IRS, mss=MSS).then(EV_SYN, SYN_ACK, state="SYN_RECEIVED", rcv_nxt=theirs(1), snd_wnd=65535)
     story.gets("SA", IRS, ours(1), wnd=5000, mss=MSS).then(
-        EV_ESTABLISHED | EV_ACKED, state="ESTABLISHED", snd_una=ours(1), snd_wnd=5000, bits="-TIMED", deadline=0, srtt=1, rttvar=1,
-        rto=200,
+        EV_ESTABLISHED | EV_ACKED, state="ESTABLISHED", snd_una=ours(1), snd_wnd=5000, bits="-TIMED", deadline=0, srtt=1,
+        rttvar=1, rto=200,
     )  # fmt: skip
 
 
@@ -184,8 +180,8 @@ def test_syn_received_close_waits_for_the_handshake() -> None:
 def test_closed_connect_sends_a_syn() -> None:
     story = Story(endpoint=Endpoint())
     story.does(lambda: (story.endpoint.connect(), 0)[1]).then(
-        0, SYN, state="SYN_SENT", local_ip=LOCAL[0], local_port=LOCAL[1], peer_ip=PEER[0], peer_port=PEER[1], iss=ISS, snd_una=ISS,
-        snd_nxt=ours(1), snd_end=ours(1), rcv_wnd=65535, mss=MSS, rto=1000, deadline=1001, bits="+CLIENT +TIMED",
+        0, SYN, state="SYN_SENT", local_ip=LOCAL[0], local_port=LOCAL[1], peer_ip=PEER[0], peer_port=PEER[1], iss=ISS,
+        snd_una=ISS, snd_nxt=ours(1), snd_end=ours(1), rcv_wnd=65535, mss=MSS, rto=1000, deadline=1001, bits="+CLIENT +TIMED",
     )  # fmt: skip
 
 
@@ -242,9 +238,7 @@ def test_syn_sent_gives_up_whether_its_syns_leave_or_not(down: bool) -> None:
 @conformance("smoltcp:send_data_after_syn_ack_retransmit")
 def test_syn_received_data_after_a_repeated_syn_ack() -> None:
     story = Story("SYN_RECEIVED")
-    story.expires().then(
-        EV_RETRANSMIT, SYN_ACK._replace(rexmit=1), retries=1, rto=2000, deadline=2001, bits="-TIMED +COLD_READY"
-    )
+    story.expires().then(EV_RETRANSMIT, SYN_ACK._replace(rexmit=1), retries=1, rto=2000, deadline=2001, bits="-TIMED +COLD_READY")
     story.gets("A", theirs(1), ours(1)).then(
         EV_ESTABLISHED | EV_ACKED, state="ESTABLISHED", snd_una=ours(1), retries=0, rto=3000, deadline=0
     )

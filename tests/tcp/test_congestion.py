@@ -170,7 +170,9 @@ def test_established_nagle_does_not_hold_the_fin() -> None:
     assert endpoint.sends() == [Sent("FPA", ours(101), theirs(1), 100)]
 
 
-@conformance("packetimpact:TCPCorkMSS", "packetdrill:nagle/sendmsg_msg_more", "rfc9293:MUST-60")
+@conformance(
+    "packetimpact:TCPCorkMSS", "packetdrill:nagle/sendmsg_msg_more", "rfc9293:MUST-60", "rfc9293:MAY-15", "rfc9293:MAY-16"
+)
 def test_established_cork_holds_less_than_a_segment_but_not_for_ever() -> None:
     endpoint = at("ESTABLISHED")
     cork(endpoint.conn, True)

@@ -172,6 +172,7 @@ def parsed(options: bytes) -> tuple[bool, dict[str, int]]:
 NONE = {"opts": 0, "mss": 0, "wscale": 0, "ts_val": 0, "ts_ecr": 0}
 
 
+@pytest.mark.conformance("rfc9293:MUST-6", "rfc9293:MUST-7", "lwip:malformed_header")
 @pytest.mark.parametrize(
     ("options", "good", "values"),
     [
@@ -205,6 +206,7 @@ def test_parse_options(options: str, good: bool, values: dict[str, int]) -> None
     assert parsed(bytes.fromhex(options)) == (good, NONE | values)
 
 
+@pytest.mark.conformance("rfc9293:MUST-7", "lwip:malformed_header")
 @settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_parse_options_stays_inside_and_ends(options: bytes) -> None:
@@ -242,6 +244,7 @@ def test_siphash_model_gives_the_published_vector() -> None:
     assert slow_siphash(key0, key1, bytes(range(15)), 2, 4) == 0xA129CA6149BE45E5
 
 
+@pytest.mark.conformance("rfc9293:MUST-9", "rfc9293:SHLD-1")
 @settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.binary(min_size=12, max_size=12))
 def test_siphash(key0: int, key1: int, data: bytes) -> None:
@@ -250,6 +253,7 @@ def test_siphash(key0: int, key1: int, data: bytes) -> None:
     assert int(fast) & (2**64 - 1) == slow_siphash(key0, key1, data, 1, 3)
 
 
+@pytest.mark.conformance("rfc9293:MUST-8", "rfc9293:SHLD-1")
 def test_isn_runs_with_the_clock_and_differs_by_connection() -> None:
     us = 1 << 40
     peer = int.from_bytes(socket.inet_aton("198.18.0.1"), "big")

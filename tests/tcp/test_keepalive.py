@@ -20,6 +20,7 @@ def test_established_is_not_probed_unless_asked_for() -> None:
     assert at("ESTABLISHED").conn.deadline == 0
 
 
+@pytest.mark.conformance("rfc9293:MAY-5", "smoltcp:established_keep_alive_timeout")
 @pytest.mark.conformance(
     "smoltcp:sends_keep_alive",
     "rfc9293:MUST-24",
@@ -63,7 +64,7 @@ def test_data_in_flight_is_no_idleness() -> None:
     assert [(sent.seq, sent.payload_len) for sent in endpoint.sends()] == [(ours(1), 5)]
 
 
-@pytest.mark.conformance("smoltcp:responds_to_keep_alive", "smoltcp:established_keep_alive_timeout")
+@pytest.mark.conformance("smoltcp:responds_to_keep_alive")
 def test_established_answers_the_peers_probe() -> None:
     endpoint = kept()
     for size in (0, 1):
