@@ -13,6 +13,7 @@ from tcp.board import new_boards
 from tcp.congestion import initial_window
 from tcp.connection import (
     ACK_DUE,
+    CLIENT,
     CLOSED,
     COLD_READY,
     ESTABLISHED,
@@ -149,6 +150,11 @@ class Connection:
         offered = int(self.conn.rcv_wnd)
         if self.state >= ESTABLISHED and not self.fin_received and offered > 0 and offered >= 2 * known:
             raise_bits(self.conn, ACK_DUE)
+
+    @property
+    def active(self) -> bool:
+        """Whether we opened it."""
+        return bool(int(self.conn.bits) & CLIENT)
 
     @property
     def state(self) -> int:

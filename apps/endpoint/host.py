@@ -21,7 +21,7 @@ from apps.endpoint.timers import Timers
 from dpdk_io.memory import aligned
 from operators import wire
 from tcp import SEGMENT
-from tcp.connection import CLIENT, CLOSED, SYN_RECEIVED, SYN_SENT
+from tcp.connection import CLOSED, SYN_RECEIVED, SYN_SENT
 from tcp.events import (
     EV_CLOSED,
     EV_DATA,
@@ -461,6 +461,6 @@ def _error_of(events: int, before: int, socket: Socket) -> int:
     if events & EV_TIMEOUT:
         return socket.soft_error or errno.ETIMEDOUT
     # Of an active open, in SYN-RECEIVED too (RFC 9293 section 3.10.7.4).
-    if before == SYN_SENT or (before == SYN_RECEIVED and int(socket.conn.bits) & CLIENT):
+    if before == SYN_SENT or (before == SYN_RECEIVED and socket.connection is not None and socket.connection.active):
         return errno.ECONNREFUSED
     return errno.EPIPE if socket.end_of_stream else errno.ECONNRESET

@@ -51,7 +51,7 @@ def page(known: Iterable[Name], held: Mapping[str, list[str]]) -> str:
     known = list(known)
     parts = [_HEAD, _summary(known, held)]
     for source, title in SOURCES.items():
-        parts.append(f"## {title}\n\n| name | | |\n|---|---|---|")
+        parts.append(f"## {title}\n\n| name | | tests, and what is to be said |\n|---|---|---|")
         parts += [_row(name, held.get(name.name, [])) for name in known if name.source == source]
         parts.append("")
     return "\n".join(parts)
