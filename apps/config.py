@@ -159,6 +159,9 @@ class TrafficConfig(RunConfig):
     mac: int | None = None
     """Our MAC address; None: the device's."""
     gateway: int | None = None
+    ttl: int = 64
+    dscp: int = 0
+    """The Diffserv code point of what we send."""
     targets: tuple[Target, ...] = ()
     """Taken in turns by each core; empty: each core connects to its own server."""
     ports: range | None = None

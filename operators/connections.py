@@ -110,7 +110,7 @@ def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
         mss, wnd = i64(limits.mss), advertised_by_syn(conn)
         scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
     ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
-    write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, mac, peer_mac, ip, port, peer_ip, peer_port)
+    write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, i64(eng.ip_bits), mac, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 
@@ -141,6 +141,7 @@ def _headers(eng, mbuf, seg, conn, app):
     write_headers(
         mbuf,
         seg,
+        i64(eng.ip_bits),
         i64(eng.mac),
         i64(app.peer_mac),
         i64(conn.local_ip),

@@ -13,10 +13,15 @@ _IP = ETH_HEADER
 _TCP = ETH_HEADER + IP_HEADER
 PAYLOAD = _TCP + HEADER_LEN
 """Where the payload of a segment without options stands in the frame."""
-_TTL_PROTO = 64 << 24 | PROTO_TCP << 16
 _DONT_FRAGMENT = 0x4000
+_TTL_BITS, _TOS_BITS = 0xFF << 24, 0xFF << 16
 _IPV4_TYPE = 0x0008
 """0x0800 as it lies in little-endian memory."""
+
+
+def ip_bits(ttl: int, dscp: int) -> int:
+    """What an IP header says of itself, as `write_frame` takes it: the TTL, and the code point (RFC 2474) above the ECN bits."""
+    return ttl << 24 | dscp << 18
 
 
 @kernel
@@ -32,23 +37,25 @@ def header_length(seg):
 
 
 @kernel
-def write_headers(mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def write_headers(mbuf, seg, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
     """`write_frame` for the segment *seg* with all its options, whose payload stands already at `header_length(seg)`."""
     tcp = data(mbuf) + _TCP
     flags, seq, ack, wnd, length = i64(seg.tcp_flags), i64(seg.seq), i64(seg.ack), i64(seg.wnd), i64(seg.payload_len)
     options = write_options(tcp + HEADER_LEN, seg)
-    _write_below(mbuf, options + length, i64(seg.ect), mac, peer_mac, local_ip, peer_ip)
+    _write_below(mbuf, options + length, ip_bits | i64(seg.ect) << 16, mac, peer_mac, local_ip, peer_ip)
     total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + options + length
     total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN, options + length, i64(0))))
     _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
 
 
 @inlined
-def write_frame(mbuf, flags, seq, ack, wnd, mss, scale, payload_len, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def write_frame(
+    mbuf, flags, seq, ack, wnd, mss, scale, payload_len, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+):  # fmt: skip
     """Write the headers before *payload_len* bytes, which stand in *mbuf* already, and set the frame's length.
 
     *mss*: the value of an MSS option, 0 for none; *scale*: the word of a window scale option, which SACK permitted precedes, or 0
-    for neither. MACs: six bytes as they lie in memory.
+    for neither. *ip_bits*: see `ip_bits`. MACs: six bytes as they lie in memory.
     """
     tcp = data(mbuf) + _TCP
     options = i64(0)
@@ -56,7 +63,7 @@ def write_frame(mbuf, flags, seq, ack, wnd, mss, scale, payload_len, mac, peer_m
     if mss:
         options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
         total_sum += _write_syn_options(tcp + HEADER_LEN, mss, scale, options) + options
-    _write_below(mbuf, options + payload_len, i64(0), mac, peer_mac, local_ip, peer_ip)
+    _write_below(mbuf, options + payload_len, ip_bits, mac, peer_mac, local_ip, peer_ip)
     if payload_len:
         total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN + options, payload_len, i64(0))))
     _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
@@ -74,14 +81,14 @@ def _write_syn_options(address, mss, scale, options):
 
 
 @inlined
-def _write_below(mbuf, after, ect, mac, peer_mac, local_ip, peer_ip):
+def _write_below(mbuf, after, ip_bits, mac, peer_mac, local_ip, peer_ip):
     """Ethernet and IPv4 for a segment of *after* bytes behind TCP's first 20, and the frame's length."""
     pkt = data(mbuf)
     total = IP_HEADER + HEADER_LEN + after
     store64(pkt, peer_mac | mac << 48)
     store32(pkt + 8, mac >> 16)
     store16(pkt + 12, i64(_IPV4_TYPE))
-    _write_ipv4(pkt + _IP, total, ect, local_ip, peer_ip)
+    _write_ipv4(pkt + _IP, total, ip_bits, local_ip, peer_ip)
     frame = ETH_HEADER + total
     if frame < MIN_FRAME:
         store32(pkt + frame, i64(0))
@@ -92,12 +99,13 @@ def _write_below(mbuf, after, ect, mac, peer_mac, local_ip, peer_ip):
 
 
 @inlined
-def _write_ipv4(ip, total, ect, local_ip, peer_ip):
+def _write_ipv4(ip, total, ip_bits, local_ip, peer_ip):
     """Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1)."""
-    first = 0x45000000 | ect << 16 | total
+    first = 0x45000000 | (ip_bits & _TOS_BITS) | total
+    third = (ip_bits & _TTL_BITS) | PROTO_TCP << 16
     put_be32(ip, first)
     put_be32(ip + 4, i64(_DONT_FRAGMENT))
-    put_be32(ip + 8, _TTL_PROTO | (fold(first + _DONT_FRAGMENT + _TTL_PROTO + local_ip + peer_ip) ^ 0xFFFF))
+    put_be32(ip + 8, third | (fold(first + _DONT_FRAGMENT + third + local_ip + peer_ip) ^ 0xFFFF))
     put_be32(ip + 12, local_ip)
     put_be32(ip + 16, peer_ip)
 
