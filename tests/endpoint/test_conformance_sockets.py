@@ -243,3 +243,12 @@ def test_established_diffserv_field_is_what_it_was_set_to_and_stays_so(rig: Rig)
         for _ in range(3):
             rig.done(f"WRITE {fd} 10")
         assert [frame[IP].tos for frame in rig.take()] == [tos] * 3
+
+
+@conformance("rfc9293:MUST-25", "rfc9293:MUST-28")
+def test_established_keep_alive_is_off_and_waits_two_hours_unless_told(rig: Rig) -> None:
+    fd = rig.accepted()
+    assert rig.done(f"GETSOCKOPT {fd} SOL_SOCKET SO_KEEPALIVE") == 0
+    assert rig.done(f"GETSOCKOPT {fd} SOL_TCP TCP_KEEPIDLE") == 7200
+    rig.advance(10_000_000)
+    assert (rig.sent(), rig.state(fd)) == ([], "ESTABLISHED")

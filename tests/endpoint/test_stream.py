@@ -240,6 +240,7 @@ def test_a_poll_that_times_out_does_not_see_what_comes_later(rig: Rig) -> None:
     assert late.pair == (4 | 8 | 16, 0)
 
 
+@pytest.mark.conformance("packetimpact:Retransmits")
 @pytest.mark.conformance("packetimpact:TCPInfo")
 def test_info(rig: Rig) -> None:
     fd = rig.connected()

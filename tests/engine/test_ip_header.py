@@ -11,6 +11,7 @@ from tests.engine.host import LISTEN, client, server
 from tests.engine.peer import Peer, payload
 
 
+@pytest.mark.conformance("rfc9293:MUST-2")
 @pytest.mark.conformance("rfc9293:MUST-48", "rfc9293:MUST-49", "rfc9293:SHLD-22", "smoltcp:set_hop_limit")
 @pytest.mark.parametrize(("ttl", "dscp"), [(64, 0), (1, 63), (255, 46)])
 def test_every_segment_has_the_ttl_and_code_point_it_is_told_to(ttl: int, dscp: int) -> None:

@@ -51,6 +51,7 @@ def test_established_window_slides_with_what_is_consumed() -> None:
         assert story.endpoint.out.wnd == 2 * MSS
 
 
+@pytest.mark.conformance("rfc9293:MUST-65")
 @conformance("smoltcp:established_send", "smoltcp:established_send_wrap", "smoltcp:buffer_wraparound_tx")
 def test_established_data_is_sent_across_the_wrap() -> None:
     story = Story()

@@ -75,7 +75,7 @@ def test_established_rto_follows_the_round_trips_and_not_those_of_what_was_sent_
     assert (int(endpoint.conn.srtt), int(endpoint.conn.rttvar)) == settled
 
 
-@conformance("lwip:tx_full_window_lost_from_unsent", "lwip:fast_rexmit_wraparound")
+@conformance("lwip:tx_full_window_lost_from_unsent")
 @pytest.mark.parametrize("congestion", [RENO, CUBIC])
 def test_established_a_whole_window_is_lost_while_more_waits(congestion: int) -> None:
     """The numbers of the window pass 2^32. What is sent again comes first, and what has waited follows."""
@@ -92,6 +92,7 @@ def test_established_a_whole_window_is_lost_while_more_waits(congestion: int) ->
     assert [(one.seq, one.rexmit) for one in endpoint.sends()][:1] == [(ours(1 + 4 * MSS), 0)]
 
 
+@pytest.mark.conformance("lwip:fast_rexmit_wraparound")
 @conformance("lwip:fast_retx_recover", "rfc9293:MUST-19")
 def test_established_recovery_by_duplicates_across_the_wrap() -> None:
     endpoint = at("ESTABLISHED", congestion=RENO)
@@ -356,3 +357,40 @@ def test_established_four_packets_the_first_lost(sack: bool) -> None:
         assert sender.sends() == ([Sent("A", ours(1), theirs(1), MSS, rexmit=1)] if last == 4 else [])
     assert sender.gets("A", theirs(1), ours(1 + 4 * MSS)) == EV_ACKED
     assert (sender.sends(), sender.conn.deadline, sender.cold.ssthresh) == ([], 0, 2 * MSS)
+
+
+@conformance("packetimpact:RACKTLPAllPacketsLost")
+def test_established_all_is_lost_the_tail_is_probed_and_then_the_timer_expires() -> None:
+    sender = Sender()
+    sender.flight(20)
+    sender.acks(10)
+    assert sender.leaving() == [str(number) for number in range(11, 21)]
+    assert sender.expire() == EV_RETRANSMIT
+    assert sender.leaving() == ["20R"]
+    assert not sender.conn.bits & TIMED_OUT
+    assert sender.expire() == EV_RETRANSMIT
+    assert sender.conn.bits & TIMED_OUT
+    assert (sender.leaving(), int(sender.cold.cwnd)) == (["11R"], MSS)
+    sender.now += RTT
+    sender.acks(11)
+    assert sender.leaving() == ["12R", "13R"]
+    sender.now += RTT
+    assert sender.acks(20) == EV_ACKED
+    assert (sender.leaving(), sender.conn.deadline) == ([], 0)
+
+
+@conformance("packetimpact:RACKWithoutReorder", "packetimpact:RACKWithSACK")
+def test_established_rack_deems_lost_what_three_later_ones_have_overtaken() -> None:
+    """No reordering was ever seen: segments 1 and 2 are lost as soon as 3 to 5 are sacked, and nothing else is."""
+    sender = Sender()
+    sender.flight(5)
+    sender.acks(0, (3, 4))
+    assert sender.leaving() == []
+    sender.acks(0, (3, 5))
+    sent = sender.leaving()
+    sender.now += RTT
+    sender.acks(1, (3, 5))
+    assert sent + sender.leaving() == ["1R", "2R"]
+    sender.now += RTT
+    assert sender.acks(5) == EV_ACKED
+    assert (sender.leaving(), sender.conn.deadline) == ([], 0)

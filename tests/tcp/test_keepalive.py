@@ -26,7 +26,6 @@ def test_established_is_not_probed_unless_asked_for() -> None:
     "rfc9293:MUST-24",
     "rfc9293:MUST-26",
     "rfc9293:MUST-27",
-    "rfc9293:MUST-28",
     "rfc9293:MUST-29",
     "rfc9293:SHLD-12",
 )
