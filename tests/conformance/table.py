@@ -73,6 +73,8 @@ def _row(name: Name, tests: list[str]) -> str:
     if not name.applies:
         return f"| {shown} | not applicable | {name.note} |"
     if tests:
+        # First those that were written for it.
+        tests = sorted(tests, key=lambda test: "test_conformance" not in test)
         more = f" and {len(tests) - 2} more" if len(tests) > 2 else ""
         return f"| {shown} | held | {', '.join(map(_short, tests[:2]))}{more}{'; ' + name.note if name.note else ''} |"
     return f"| {shown} | falls short | {name.note} |"

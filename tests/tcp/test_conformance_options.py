@@ -142,10 +142,10 @@ def test_established_payload_is_what_options_leave(offered: int, size: int) -> N
     """Ours limits (1400), the peer's does (600, 60), and one too small counts as 48."""
     story = syn_sent(OPT_TIMESTAMPS)
     story.gets("SA", theirs(0), ours(1), mss=offered, ts=(100, CLOCK))
-    story.queues(2 * size).then(
-        2 * size, Sent("A", ours(1), theirs(1), size, ts=(CLOCK, 100)),
-        Sent("PA", ours(1 + size), theirs(1), size, ts=(CLOCK, 100)), snd_end=ours(1 + 2 * size), snd_nxt=ours(1 + 2 * size), deadline=201, bits="+TIMED",
-    )  # fmt: skip
+    full = Sent("A", ours(1), theirs(1), size, ts=(CLOCK, 100))
+    last = Sent("PA", ours(1 + size), theirs(1), size, ts=(CLOCK, 100))
+    end = ours(1 + 2 * size)
+    story.queues(2 * size).then(2 * size, full, last, snd_end=end, snd_nxt=end, deadline=201, bits="+TIMED")
 
 
 @conformance("packetdrill:ts_recent/fin_tsval")
