@@ -3,6 +3,7 @@
 # make lint     ruff and mypy alone
 # make bench    measure what te-apps costs, against the same work in C; writes docs/performance.md
 # make soak     a million connections at once on two devices, and a long run of both roles on loopback: SOAK=seconds
+# make conformance   run the tests that hold what standards and others ask for; writes docs/conformance.md
 # make clean    remove what these made
 
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench soak clean packages
+.PHONY: help run test lint bench soak conformance clean packages
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -56,6 +57,9 @@ soak: $(VENV)/developed
 	$(BIN)/python -m tests.engine.plateau 1000000 loopback >/dev/null
 	$(BIN)/python -m tests.engine.plateau 1000000 net_ring0 >/dev/null
 	$(BIN)/te-apps trafficengine --device loopback --duration $(SOAK) $(ARGS)
+
+conformance: $(VENV)/developed
+	$(BIN)/python -m tests.conformance $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -56,7 +56,7 @@ def trafficengine(
     context: typer.Context, config: o.ConfigFile = None, devices: o.Devices = None, maps: o.Maps = None, cores: o.Cores = None,
     role: o.RoleName = None, targets: o.Targets = None, interfaces: o.Ips = None, gateways: o.Gateways = None, mac: o.Mac = None,
     ports: o.ClientPorts = None, listen: o.Listen = None, connections: o.ConnectionCount = None, cps: o.Cps = None,
-    max_open: o.MaxOpen = None, hold_s: o.Hold = None,
+    max_open: o.MaxOpen = None, hold_s: o.Hold = None, ttl: o.Ttl = None, dscp: o.Dscp = None,
     duration_s: o.Duration = None, payload: o.Payload = None, request: o.Request = None, expect: o.Expect = None,
     response: o.ResponseText = None, fin_by_client: o.FinByClient = None, fin_by_server: o.FinByServer = None,
     send: o.Send = None, receive: o.Receive = None, rounds: o.Rounds = None, think_ms: o.Think = None,

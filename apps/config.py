@@ -165,6 +165,9 @@ class TrafficConfig(RunConfig):
     """Our MAC address; None: the device's."""
     gateways: tuple[int, ...] = ()
     """The routers to other links, one for each family at most."""
+    ttl: int = 64
+    dscp: int = 0
+    """The Diffserv code point of what we send."""
     targets: tuple[Target, ...] = ()
     """Taken in turns by each core; empty: each core connects to its own server, over each family it has an address of."""
     ports: range | None = None

@@ -60,6 +60,8 @@ Gateway = Annotated[str | None, _option("--gateway", "The router to targets that
 Gateways = Annotated[
     list[str] | None, _option("--gateway", "The router to targets that are not on the link. Once for each family.", "IP")
 ]
+Ttl = Annotated[int | None, _option("--ttl", "Time to live of what we send. Default: 64.", "N")]
+Dscp = Annotated[int | None, _option("--dscp", "Diffserv code point of what we send, 0 to 63. Default: 0.", "N")]
 Mac = Annotated[str | None, _option("--mac", "Our MAC address. Default: the device's.", "MAC")]
 Control = Annotated[str | None, _option("--control", "The unix socket that requests are sent to.", "PATH")]
 Neighbours = Annotated[

@@ -63,6 +63,8 @@ ENGINE_KEYS = (
     Key("engine.ip", "interfaces", values.each(netvalues.interface, "address"), "--ip"),
     Key("engine.mac", "mac", netvalues.mac, "--mac"),
     Key("engine.gateway", "gateways", netvalues.gateways, "--gateway"),
+    Key("engine.ttl", "ttl", values.integer(1, 255), "--ttl"),
+    Key("engine.dscp", "dscp", values.integer(0, 63), "--dscp"),
     Key("engine.targets", "targets", netvalues.targets, "--target"),
     Key("engine.client_ports", "ports", netvalues.ports, "--client-ports"),
     Key("engine.listen", "listen", values.each(netvalues.listener, "port"), "--listen"),

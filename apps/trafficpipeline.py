@@ -127,6 +127,8 @@ class Site:
             hold_ms=round(config.hold_s * 1000),
             syn_backlog=config.syn_backlog,
             echo_rings=config.echo_rings,
+            ttl=config.ttl,
+            dscp=config.dscp,
             payload=config.payload,
             request=config.request,
             expect=config.expect,

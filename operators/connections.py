@@ -114,10 +114,11 @@ def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
         scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
     if peer_ip >= FIRST_NUMBER:
         write_frame_ip6(
-            addresses_at(eng), mbuf, flags, seq, ack, wnd, mss, scale, length, mac, peer_mac, ip, port, peer_ip, peer_port
+            addresses_at(eng), mbuf, flags, seq, ack, wnd, mss, scale, length, i64(eng.ip_bits), mac, peer_mac, ip, port, peer_ip,
+            peer_port,
         )  # fmt: skip
     else:
-        write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, mac, peer_mac, ip, port, peer_ip, peer_port)
+        write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, i64(eng.ip_bits), mac, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 
@@ -149,6 +150,7 @@ def _headers(eng, mbuf, seg, conn, app):
         addresses_at(eng),
         mbuf,
         seg,
+        i64(eng.ip_bits),
         i64(eng.mac),
         i64(app.peer_mac),
         i64(conn.local_ip),

@@ -14,15 +14,19 @@ from tcp.ip6 import FIRST_NUMBER, address_of, octets_of
 _IP = ETH_HEADER
 _TCP = ETH_HEADER + IP_HEADER
 _TCP_IP6 = ETH_HEADER + IP6_HEADER
-_TTL = 64
-_TTL_PROTO = _TTL << 24 | PROTO_TCP << 16
 _DONT_FRAGMENT = 0x4000
+_TTL_BITS, _TOS_BITS = 0xFF << 24, 0xFF << 16
 _IPV4_TYPE = 0x0008
 """0x0800 as it lies in little-endian memory."""
 _IPV6_TYPE = 0xDD86
 """0x86DD, likewise."""
 _VERSION_6 = 0x60000000
 _FLOW_LABEL = 0xFFFFF
+
+
+def ip_bits(ttl: int, dscp: int) -> int:
+    """What an IP header says of itself, as `write_frame` takes it: the TTL, and the code point (RFC 2474) above the ECN bits."""
+    return ttl << 24 | dscp << 18
 
 
 @kernel
@@ -44,18 +48,19 @@ def header_length(seg, peer_ip):
 
 
 @kernel
-def write_headers(table, mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def write_headers(table, mbuf, seg, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
     """`write_frame`, or `write_frame_ip6`, for the segment *seg* with all its options, whose payload stands already at
     `header_length`. *table*: that of IPv6 addresses."""
     tcp = data(mbuf) + payload_at(peer_ip) - HEADER_LEN
     flags, seq, ack, wnd, length = i64(seg.tcp_flags), i64(seg.seq), i64(seg.ack), i64(seg.wnd), i64(seg.payload_len)
     options = write_options(tcp + HEADER_LEN, seg)
+    ip_bits |= i64(seg.ect) << 16
     if peer_ip >= FIRST_NUMBER:
         total_sum = _write_below_ip6(
-            table, mbuf, options + length, i64(seg.ect), mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+            table, mbuf, options + length, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
         )  # fmt: skip
     else:
-        _write_below(mbuf, options + length, i64(seg.ect), mac, peer_mac, local_ip, peer_ip)
+        _write_below(mbuf, options + length, ip_bits, mac, peer_mac, local_ip, peer_ip)
         total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + options + length
     total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN, options + length, i64(0))))
     _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
@@ -63,7 +68,7 @@ def write_headers(table, mbuf, seg, mac, peer_mac, local_ip, local_port, peer_ip
 
 @rare
 def write_frame_ip6(
-    table, mbuf, flags, seq, ack, wnd, mss, scale, payload_len, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+    table, mbuf, flags, seq, ack, wnd, mss, scale, payload_len, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
 ):  # fmt: skip
     """`write_frame` between the IPv6 addresses with these numbers in *table*."""
     tcp = data(mbuf) + _TCP_IP6
@@ -73,7 +78,7 @@ def write_frame_ip6(
         options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
         total_sum = _write_syn_options(tcp + HEADER_LEN, mss, scale, options)
     total_sum += _write_below_ip6(
-        table, mbuf, options + payload_len, i64(0), mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+        table, mbuf, options + payload_len, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
     )  # fmt: skip
     if payload_len:
         total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN + options, payload_len, i64(0))))
@@ -81,14 +86,14 @@ def write_frame_ip6(
 
 
 @kernel
-def _write_below_ip6(table, mbuf, after, ect, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def _write_below_ip6(table, mbuf, after, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
     """Ethernet and IPv6 (RFC 8200; flow label: RFC 6437), as `_write_below`; the sum of the pseudo-header."""
     pkt = data(mbuf)
     length = HEADER_LEN + after
     _write_ethernet(pkt, peer_mac, mac, i64(_IPV6_TYPE))
     label = tuple_hash(i64(table.seed), local_ip, local_port, peer_ip, peer_port) & _FLOW_LABEL
-    put_be32(pkt + _IP, _VERSION_6 | ect << 20 | label)
-    put_be32(pkt + _IP + 4, length << 16 | PROTO_TCP << 8 | _TTL)
+    put_be32(pkt + _IP, _VERSION_6 | (ip_bits & _TOS_BITS) << 4 | label)
+    put_be32(pkt + _IP + 4, length << 16 | PROTO_TCP << 8 | ip_bits >> 24)
     copy(pkt + _IP + IP6_SRC, octets_of(table, local_ip), 16)
     copy(pkt + _IP + IP6_DST, octets_of(table, peer_ip), 16)
     set_length(mbuf, _TCP_IP6 + length)
@@ -103,11 +108,13 @@ def _write_ethernet(pkt, peer_mac, mac, ethertype):
 
 
 @inlined
-def write_frame(mbuf, flags, seq, ack, wnd, mss, scale, payload_len, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def write_frame(
+    mbuf, flags, seq, ack, wnd, mss, scale, payload_len, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+):  # fmt: skip
     """Write the headers before *payload_len* bytes, which stand in *mbuf* already, and set the frame's length.
 
     *mss*: the value of an MSS option, 0 for none; *scale*: the word of a window scale option, which SACK permitted precedes, or 0
-    for neither. MACs: six bytes as they lie in memory.
+    for neither. *ip_bits*: see `ip_bits`. MACs: six bytes as they lie in memory.
     """
     tcp = data(mbuf) + _TCP
     options = i64(0)
@@ -115,7 +122,7 @@ def write_frame(mbuf, flags, seq, ack, wnd, mss, scale, payload_len, mac, peer_m
     if mss:
         options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
         total_sum += _write_syn_options(tcp + HEADER_LEN, mss, scale, options) + options
-    _write_below(mbuf, options + payload_len, i64(0), mac, peer_mac, local_ip, peer_ip)
+    _write_below(mbuf, options + payload_len, ip_bits, mac, peer_mac, local_ip, peer_ip)
     if payload_len:
         total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN + options, payload_len, i64(0))))
     _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
@@ -133,12 +140,12 @@ def _write_syn_options(address, mss, scale, options):
 
 
 @inlined
-def _write_below(mbuf, after, ect, mac, peer_mac, local_ip, peer_ip):
+def _write_below(mbuf, after, ip_bits, mac, peer_mac, local_ip, peer_ip):
     """Ethernet and IPv4 for a segment of *after* bytes behind TCP's first 20, and the frame's length."""
     pkt = data(mbuf)
     total = IP_HEADER + HEADER_LEN + after
     _write_ethernet(pkt, peer_mac, mac, i64(_IPV4_TYPE))
-    _write_ipv4(pkt + _IP, total, ect, local_ip, peer_ip)
+    _write_ipv4(pkt + _IP, total, ip_bits, local_ip, peer_ip)
     frame = ETH_HEADER + total
     if frame < MIN_FRAME:
         store32(pkt + frame, i64(0))
@@ -149,12 +156,13 @@ def _write_below(mbuf, after, ect, mac, peer_mac, local_ip, peer_ip):
 
 
 @inlined
-def _write_ipv4(ip, total, ect, local_ip, peer_ip):
+def _write_ipv4(ip, total, ip_bits, local_ip, peer_ip):
     """Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1)."""
-    first = 0x45000000 | ect << 16 | total
+    first = 0x45000000 | (ip_bits & _TOS_BITS) | total
+    third = (ip_bits & _TTL_BITS) | PROTO_TCP << 16
     put_be32(ip, first)
     put_be32(ip + 4, i64(_DONT_FRAGMENT))
-    put_be32(ip + 8, _TTL_PROTO | (fold(first + _DONT_FRAGMENT + _TTL_PROTO + local_ip + peer_ip) ^ 0xFFFF))
+    put_be32(ip + 8, third | (fold(first + _DONT_FRAGMENT + third + local_ip + peer_ip) ^ 0xFFFF))
     put_be32(ip + 12, local_ip)
     put_be32(ip + 16, peer_ip)
 

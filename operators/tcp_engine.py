@@ -26,6 +26,7 @@ from operators.engine import (
     TARGET,
     TRANSFER,
 )  # fmt: skip
+from operators.frames import ip_bits
 from operators.message import NAME_LEN
 from operators.sizes import PER_CONNECTION, runs
 from operators.tally import named
@@ -124,6 +125,8 @@ class Settings:
     """The core's `Steering` record: clients then use only ports whose packets come back to their core."""
     isn_secret: tuple[int, int] | None = None
     """Two words of 63 bits, the key of initial sequence numbers; None: a fresh one."""
+    ttl: int = 64
+    dscp: int = 0
     seed: int = 1
     core: int = 0
 
@@ -234,6 +237,7 @@ class TcpEngine:
     def _addresses(self) -> None:
         settings = self.settings
         self.record.mac = int.from_bytes(settings.mac, "little")
+        self.record.ip_bits = ip_bits(settings.ttl, settings.dscp)
         self.record.core = settings.core
         ip4 = [ip for ip in settings.local_ips if not ip >> 32]
         ip6 = [self.number(ip, OURS) for ip in settings.local_ips if ip >> 32]

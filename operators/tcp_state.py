@@ -253,8 +253,10 @@ def _reset(eng, out, pkt, mbuf, meta, counters):
     if not reset_for(meta, seg):
         return False
     peer_mac = source_mac(pkt)
-    table, mac = addresses_at(eng), i64(eng.mac)
-    write_headers(table, mbuf, seg, mac, peer_mac, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
+    ip, port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
+    write_headers(
+        addresses_at(eng), mbuf, seg, i64(eng.ip_bits), i64(eng.mac), peer_mac, ip, port, peer_ip, peer_port
+    )  # fmt: skip
     count_reset_sent(counters)
     send(out, mbuf)
     return True

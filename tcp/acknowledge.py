@@ -33,7 +33,7 @@ from tcp.events import EV_ACKED, EV_CHALLENGE, EV_CLOSED, EV_ESTABLISHED, EV_FIN
 from tcp.recovery import go_back, heard
 from tcp.rto import after_handshake, collapse, measure
 from tcp.segment import ECE, FIN, OPT_SACK, SYN
-from tcp.seq import MASK, distance
+from tcp.seq import MASK, advance, distance
 from tcp.timestamps import trip
 
 STOP = EV_CHALLENGE | EV_RST_DUE | EV_CLOSED
@@ -65,14 +65,16 @@ def acknowledge(conn, cold, seg, limits, now):
         _advance(conn, cold, seg, limits, acked, events, now)
         events |= EV_ACKED
     if acked >= 0:
-        wnd = i64(seg.wnd) << (0 if i64(seg.tcp_flags) & SYN else i64(conn.snd_shift))
+        syn = i64(seg.tcp_flags) & SYN
+        wnd = i64(seg.wnd) << (0 if syn else i64(conn.snd_shift))
         bits = i64(conn.bits)
         if bits & ECN_OK and i64(seg.tcp_flags) & ECE and acked > 0:
             on_congestion_echo(conn, cold, limits)
         duplicate = acked == 0 and flight > 0 and _is_duplicate(conn, seg, wnd)
         if duplicate or (acked > 0 and bits & COLD_READY) or (bits & SACK_OK and i64(seg.opts) & OPT_SACK):
             heard(conn, cold, seg, limits, acked, duplicate, now)
-        _window(conn, cold, limits, i64(seg.seq), wnd, now)
+        # The SYN of a simultaneous open stands before rcv_nxt, and its window counts.
+        _window(conn, cold, limits, advance(i64(seg.seq), 1 if syn else 0), wnd, now)
     # Only our FIN is beyond snd_end.
     if acked > 0 and state > ESTABLISHED and distance(ack, i64(conn.snd_end)) == 1:
         events |= _fin_acked(conn, state)

@@ -16,6 +16,7 @@ from tcp.congestion import initial_window
 from tcp.connection import (
     ACK_DUE,
     ACK_LATER,
+    CLIENT,
     CLOSE_WAIT,
     CLOSED,
     COLD_READY,
@@ -177,6 +178,11 @@ class Connection:
     def on_too_large(self, seq: int, mtu: int, now: int) -> int:
         """Events of a router's word that the segment with the number *seq* is too large for it."""
         return int(on_icmp(self.conn, self.cold, self._limits, UNREACHABLE, FRAGMENTATION_NEEDED, seq, mtu, now))
+
+    @property
+    def active(self) -> bool:
+        """Whether we opened it."""
+        return bool(int(self.conn.bits) & CLIENT)
 
     @property
     def state(self) -> int:

@@ -467,6 +467,7 @@ def _error_of(events: int, before: int, socket: Socket) -> int:
     """What a reset in the state *before*, or giving up, means to the application."""
     if events & EV_TIMEOUT:
         return socket.soft_error or errno.ETIMEDOUT
-    if before == SYN_SENT:
+    # Of an active open, in SYN-RECEIVED too (RFC 9293 section 3.10.7.4).
+    if before == SYN_SENT or (before == SYN_RECEIVED and socket.connection is not None and socket.connection.active):
         return errno.ECONNREFUSED
     return errno.EPIPE if socket.end_of_stream else errno.ECONNRESET

@@ -90,12 +90,18 @@ OPTIONS = {
     "multicast as address": ("--ip 224.0.0.1/24", "--ip"),
     "kernel's loopback as address": ("--ip 127.0.0.1/8", "--ip"),
     "address twice": ("--ip 10.0.0.1/24 --ip 10.0.0.1/16", "--ip"),
+    "no time to live": ("--ttl 0", "--ttl"),
+    "too long to live": ("--ttl 256", "--ttl"),
+    "code point of seven bits": ("--dscp 64", "--dscp"),
     "target without port": ("--ip 10.0.0.1/24 --target 10.0.0.2", "--target"),
     "target port 0": ("--ip 10.0.0.1/24 --target 10.0.0.2:0", "--target"),
     "target port too large": ("--ip 10.0.0.1/24 --target 10.0.0.2:65536", "--target"),
     "target by name": ("--ip 10.0.0.1/24 --target example.com:80", "--target"),
     "target off-link": ("--ip 10.0.0.1/24 --target 10.0.1.2:80", "--gateway"),
     "target is broadcast": ("--ip 10.0.0.1/24 --target 10.0.0.255:80", "--target"),
+    "target is everybody": ("--ip 10.0.0.1/24 --target 255.255.255.255:80", "--target"),
+    "target is multicast": ("--ip 10.0.0.1/24 --target 224.0.0.1:80", "--target"),
+    "target is nobody": ("--ip 10.0.0.1/24 --target 0.0.0.0:80", "--target"),
     "target twice": ("--ip 10.0.0.1/24 --target 10.0.0.2:80 --target 10.0.0.2:80", "--target"),
     "target with bad MAC": ("--ip 10.0.0.1/24 --target 10.0.0.2:80@zz", "--target"),
     "target is ours, nobody listens": ("--ip 10.0.0.1/24 --target 10.0.0.1:80", "--target"),
@@ -204,6 +210,7 @@ FILES = {
 }  # fmt: skip
 
 
+@pytest.mark.conformance("rfc9293:MUST-46.1", "rfc9293:MUST-46.2")
 @pytest.mark.parametrize(("options", "named"), OPTIONS.values(), ids=OPTIONS)
 def test_option(te_apps, options: str, named: str) -> None:
     outcome = te_apps("trafficengine", *options.split())

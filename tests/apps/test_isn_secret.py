@@ -15,6 +15,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.conformance("rfc9293:MUST-9")
 def test_it_is_the_same_in_every_run_and_nobody_elses(cache: Path) -> None:
     first = isn_secret()
     assert first == isn_secret()

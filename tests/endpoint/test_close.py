@@ -20,6 +20,7 @@ def test_close_sends_a_fin(rig: Rig) -> None:
     assert rig.host.connections == {}
 
 
+@pytest.mark.conformance("rfc9293:MAY-1", "rfc9293:SHLD-3")
 def test_close_with_unread_data_resets(rig: Rig) -> None:
     fd = rig.accepted()
     rig.gets("PA", 1, 1, length=10)
@@ -36,6 +37,7 @@ def test_close_after_what_was_written(rig: Rig) -> None:
     assert rig.sent() == [Sent("PA", 1, 1, 100), Sent("FA", 101, 1)]
 
 
+@pytest.mark.conformance("packetdrill:close/close-on-syn-sent", "smoltcp:syn_sent_close")
 def test_close_in_syn_sent_is_silent(rig: Rig) -> None:
     fd, asked = rig.connecting()
     rig.done(f"CLOSE {fd}")
@@ -77,6 +79,7 @@ def test_abort_of_a_listener_resets_who_was_not_accepted(rig: Rig) -> None:
     assert rig.gets("S", 0) == [Sent("RA", 0, 1)]
 
 
+@pytest.mark.conformance("rfc9293:SHLD-3")
 @pytest.mark.parametrize("how", ["close", "shutdown"])
 @pytest.mark.parametrize("state", ["FIN_WAIT_1", "FIN_WAIT_2"])
 @pytest.mark.parametrize("flags", ["PA", "FA"])
@@ -99,6 +102,7 @@ def test_the_peers_fin_after_close_is_in_order(rig: Rig) -> None:
     assert rig.gets("FA", 1, 2) == [Sent("A", 2, 2)]
 
 
+@pytest.mark.conformance("packetdrill:shutdown/shutdown-wr-close")
 def test_shutdown_write_keeps_reading(rig: Rig) -> None:
     fd = rig.accepted()
     rig.done(f"SHUTDOWN {fd} 1")
@@ -116,6 +120,7 @@ def test_shutdown_write_keeps_reading(rig: Rig) -> None:
     assert rig.ask(f"SHUTDOWN {fd} 1") == (-1, errno.ENOTCONN)
 
 
+@pytest.mark.conformance("packetdrill:shutdown/shutdown-rd-close")
 def test_shutdown_read_takes_what_still_comes(rig: Rig) -> None:
     """packetdrill's shutdown-rd-close: the data is acknowledged, and lost to the close with an RST."""
     fd = rig.accepted()
@@ -143,6 +148,7 @@ def test_shutdown_of_a_listener(rig: Rig) -> None:
     assert rig.ask(f"SHUTDOWN {listener} 3") == (-1, errno.EINVAL)
 
 
+@pytest.mark.conformance("packetimpact:FinWait2Timeout")
 def test_half_closed_and_held_lasts_but_an_orphan_does_not(rig: Rig) -> None:
     fd = rig.accepted()
     rig.done(f"SHUTDOWN {fd} 1")
@@ -154,6 +160,7 @@ def test_half_closed_and_held_lasts_but_an_orphan_does_not(rig: Rig) -> None:
     assert rig.host.connections == {}
 
 
+@pytest.mark.conformance("packetimpact:TCPLingerZeroTimeout")
 def test_linger_zero_resets(rig: Rig) -> None:
     """As gVisor's TCPLingerZeroTimeout."""
     fd = rig.accepted()
@@ -162,6 +169,7 @@ def test_linger_zero_resets(rig: Rig) -> None:
     assert rig.sent() == [Sent("RA", 1, 1)]
 
 
+@pytest.mark.conformance("packetimpact:TCPLingerNonZeroTimeout")
 def test_linger_waits_for_the_fins_acknowledgment(rig: Rig) -> None:
     """As gVisor's TCPLingerNonZeroTimeout."""
     fd = rig.accepted()
@@ -174,6 +182,7 @@ def test_linger_waits_for_the_fins_acknowledgment(rig: Rig) -> None:
     assert closing.pair == (0, 0)
 
 
+@pytest.mark.conformance("packetimpact:TCPLingerNonZeroTimeout")
 def test_linger_ends_without_it(rig: Rig) -> None:
     fd = rig.accepted()
     rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_LINGER 2")
@@ -186,6 +195,7 @@ def test_linger_ends_without_it(rig: Rig) -> None:
     assert len(rig.host.connections) == 1
 
 
+@pytest.mark.conformance("packetimpact:TCPLingerOff")
 def test_linger_off(rig: Rig) -> None:
     fd = rig.accepted()
     rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_LINGER -1")
@@ -193,6 +203,7 @@ def test_linger_off(rig: Rig) -> None:
     assert rig.sent() == [Sent("FA", 1, 1)]
 
 
+@pytest.mark.conformance("packetimpact:TCPLingerShutdownZeroTimeout")
 def test_linger_after_shutdown(rig: Rig) -> None:
     """As gVisor's TCPLingerShutdownZeroTimeout."""
     fd = rig.accepted()
@@ -245,6 +256,7 @@ def test_an_orphan_gives_up_sooner(rig: Rig) -> None:
     assert 5 <= len(rig.sent()) <= 10
 
 
+@pytest.mark.conformance("packetdrill:user_timeout/user_timeout", "packetimpact:TCPUserTimeout")
 def test_user_timeout(rig: Rig) -> None:
     fd = rig.accepted()
     rig.done(f"SETSOCKOPT {fd} SOL_TCP TCP_USER_TIMEOUT 3000")

@@ -12,6 +12,7 @@ from apps.addresses import parse_ip
 from tests.endpoint.rig import FAR, OURS, ROUTER, THEIR_MAC, THEIRS, Rig, Sent
 
 
+@pytest.mark.conformance("packetdrill:blocking/blocking-accept")
 def test_accept_blocks_until_somebody_has_connected(rig: Rig) -> None:
     listener = rig.listening()
     waiting = rig.begin(f"ACCEPT {listener}")
@@ -48,6 +49,7 @@ def test_accept_without_listening(rig: Rig) -> None:
     assert rig.ask("ACCEPT 101") == (-1, errno.EINVAL)
 
 
+@pytest.mark.conformance("packetimpact:TCPListenBacklog")
 def test_backlog_more_syns_are_answered_than_connections_fit(rig: Rig) -> None:
     """As gVisor's TCPListenBacklog: SYNs are answered, the last ACK is not heard once the queue is full, nor are more SYNs."""
     listener = rig.listening(backlog=1)
@@ -92,6 +94,7 @@ def test_defer_accept_ends(rig: Rig) -> None:
     assert rig.info(listener)["accept_queue"] == 1
 
 
+@pytest.mark.conformance("packetimpact:TCPSynRcvdReset", "lwip:receive_rst_SYN_RCVD_to_LISTEN", "rfc9293:MUST-11")
 def test_syn_received_reset_goes_back_to_listening(rig: Rig) -> None:
     listener = rig.listening()
     rig.gets("S", 0)
@@ -110,6 +113,7 @@ def test_a_connection_that_is_reset_before_it_is_accepted(rig: Rig) -> None:
     assert rig.ask(f"READ {fd} 10") == (0, 0)
 
 
+@pytest.mark.conformance("packetimpact:TcpNoAcceptCloseReset")
 def test_closing_the_listener_resets_who_was_not_accepted(rig: Rig) -> None:
     listener = rig.listening()
     rig.shakes_hands(1001)
@@ -120,6 +124,7 @@ def test_closing_the_listener_resets_who_was_not_accepted(rig: Rig) -> None:
     assert rig.gets("S", 0) == [Sent("RA", 0, 1)]
 
 
+@pytest.mark.conformance("packetdrill:blocking/blocking-connect")
 def test_connect_blocks_until_it_is_established(rig: Rig) -> None:
     fd, asked = rig.connecting()
     assert asked.answer is None
@@ -128,6 +133,7 @@ def test_connect_blocks_until_it_is_established(rig: Rig) -> None:
     assert rig.ask(f"CONNECT {fd} {THEIRS} 9000") == (-1, errno.EISCONN)
 
 
+@pytest.mark.conformance("rfc9293:MUST-47")
 def test_connect_refused(rig: Rig) -> None:
     fd, asked = rig.connecting()
     assert rig.gets("RA", 0, 1) == []
@@ -170,6 +176,7 @@ def test_connect_nonblocking_refused(rig: Rig) -> None:
     assert rig.done(f"GETSOCKOPT {fd} SOL_SOCKET SO_ERROR") == 0
 
 
+@pytest.mark.conformance("packetimpact:TCPConnectICMPError", "packetimpact:TCPSynSentUnreachable", "rfc9293:MUST-47")
 @pytest.mark.parametrize(
     ("code", "error"),
     [
@@ -191,6 +198,7 @@ def test_connect_goes_on_after_what_is_no_failure(rig: Rig, kind: int, code: int
     assert asked.answer is None
 
 
+@pytest.mark.conformance("packetimpact:TCPEstablishedUnreachable", "rfc9293:SHLD-25")
 def test_an_established_connection_is_not_ended_by_icmp(rig: Rig) -> None:
     fd = rig.connected()
     rig.unreachable(1, 1)
@@ -238,6 +246,7 @@ def test_routes() -> None:
     assert (frame.dst, frame[IP].dst) == (THEIR_MAC, FAR)
 
 
+@pytest.mark.conformance("rfc9293:MUST-10")
 def test_simultaneous_open(rig: Rig) -> None:
     fd, asked = rig.connecting()
     assert rig.gets("S", 0) == [Sent("SA", 0, 1)]
@@ -276,12 +285,14 @@ def test_bind(rig: Rig) -> None:
     assert rig.ask(f"BIND {third} {OURS} 80") == (-1, errno.EADDRINUSE)
 
 
+@pytest.mark.conformance("smoltcp:closed_reject", "smoltcp:doesnt_accept_wrong_port")
 def test_a_closed_port_resets(rig: Rig) -> None:
     assert rig.gets("S", 0) == [Sent("RA", 0, 1)]
     assert rig.gets("A", 5, 7) == [Sent("R", 7, 0)]
     assert rig.gets("R", 5) == []
 
 
+@pytest.mark.conformance("rfc9293:MUST-63")
 @pytest.mark.parametrize("source", ["0.0.0.0", "10.0.0.255", "255.255.255.255", "224.0.0.1", "127.0.0.1"])
 def test_a_source_that_is_no_station_is_not_answered(rig: Rig, source: str) -> None:
     rig.listening()
@@ -290,6 +301,7 @@ def test_a_source_that_is_no_station_is_not_answered(rig: Rig, source: str) -> N
     assert rig.host.counters["bad_source"] == 1
 
 
+@pytest.mark.conformance("rfc9293:MUST-57.1", "rfc9293:MUST-57.2")
 def test_a_syn_to_a_group_is_not_answered(rig: Rig) -> None:
     rig.listening()
     rig.put(IP(src=THEIRS, dst="10.0.0.255") / TCP(dport=80, flags="S"), to="ff:ff:ff:ff:ff:ff")

@@ -68,6 +68,7 @@ def test_what_can_only_be_read(rig: Rig) -> None:
     assert rig.ask(f"GETSOCKOPT {fd} SOL_TCP 77") == (-1, errno.ENOPROTOOPT)
 
 
+@pytest.mark.conformance("packetdrill:mss/mss-setsockopt-tcp_maxseg-server", "packetdrill:mss/mss-getsockopt-tcp_maxseg-server")
 def test_maxseg_is_offered_and_kept_to(rig: Rig) -> None:
     listener = rig.listening()
     rig.done(f"SETSOCKOPT {listener} SOL_TCP TCP_MAXSEG 1000")

@@ -9,6 +9,7 @@ import pytest
 from tests.endpoint.rig import Rig, Sent
 
 
+@pytest.mark.conformance("packetdrill:blocking/blocking-read")
 def test_read_blocks_until_there_is_data(rig: Rig) -> None:
     fd = rig.accepted()
     reading = rig.begin(f"READ {fd} 100")
@@ -25,6 +26,7 @@ def test_read_without_data(rig: Rig, how: str) -> None:
     assert rig.ask(f"READ {fd} 100 {'MSG_DONTWAIT' if how == 'flag' else ''}") == (-1, errno.EAGAIN)
 
 
+@pytest.mark.conformance("smoltcp:peek_slice")
 def test_read_flags(rig: Rig) -> None:
     fd = rig.accepted()
     rig.gets("PA", 1, 1, length=100)
@@ -53,6 +55,7 @@ def test_read_waits_for_all_until_the_stream_ends(rig: Rig) -> None:
     assert rig.done(f"IOCTL {fd} SIOCINQ") == 0
 
 
+@pytest.mark.conformance("packetdrill:ioctl/ioctl-siocinq-fin", "smoltcp:rx_close_fin")
 def test_ioctl_siocinq_fin(rig: Rig) -> None:
     """packetdrill's name: the FIN is not counted."""
     fd = rig.accepted()
@@ -61,6 +64,7 @@ def test_ioctl_siocinq_fin(rig: Rig) -> None:
     assert rig.done(f"IOCTL {fd} SIOCINQ") == 20
 
 
+@pytest.mark.conformance("smoltcp:rx_close_rst")
 def test_read_after_a_reset_has_first_the_data(rig: Rig) -> None:
     fd = rig.accepted()
     rig.gets("PA", 1, 1, length=20)
@@ -103,6 +107,12 @@ def test_unconnected(rig: Rig) -> None:
     assert rig.state(fd) == "CLOSED"
 
 
+@pytest.mark.conformance(
+    "packetimpact:QueueSendInSynSentHandshake",
+    "packetimpact:QueueRecvInSynSentHandshake",
+    "packetimpact:QueueSendInSynSentRST",
+    "packetimpact:QueueRecvInSynSentRST",
+)
 @pytest.mark.parametrize("call", ["READ {} 5", "WRITE {} 5"])
 @pytest.mark.parametrize("outcome", ["established", "reset"])
 def test_calls_in_syn_sent_wait_for_the_handshake(rig: Rig, call: str, outcome: str) -> None:
@@ -137,6 +147,7 @@ def test_write_sends_zeros_in_segments(rig: Rig) -> None:
     assert rig.done(f"WRITE {fd} 0") == 0
 
 
+@pytest.mark.conformance("packetdrill:blocking/blocking-write")
 def test_write_blocks_on_a_full_send_buffer(rig: Rig) -> None:
     fd = rig.accepted("SOL_TCP TCP_NODELAY 1")
     rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_SNDBUF 5000")
@@ -162,6 +173,7 @@ def test_a_blocked_write_that_is_reset_tells_how_much_was_taken(rig: Rig) -> Non
     assert rig.ask(f"WRITE {fd} 1") == (-1, errno.ECONNRESET)
 
 
+@pytest.mark.conformance("packetimpact:ZeroReceiveWindow", "rfc9293:MUST-39")
 def test_the_window_follows_the_reader(rig: Rig) -> None:
     """As gVisor's TCPZeroReceiveWindow: it shuts byte by byte, and opens with a segment of its own."""
     fd = rig.accepted("SOL_SOCKET SO_RCVBUF 4096")
@@ -228,6 +240,8 @@ def test_a_poll_that_times_out_does_not_see_what_comes_later(rig: Rig) -> None:
     assert late.pair == (4 | 8 | 16, 0)
 
 
+@pytest.mark.conformance("packetimpact:Retransmits")
+@pytest.mark.conformance("packetimpact:TCPInfo")
 def test_info(rig: Rig) -> None:
     fd = rig.connected()
     rig.done(f"WRITE {fd} 2000")

@@ -34,7 +34,13 @@ class Remote:
 
     def __init__(self) -> None:
         self.host = Host(
-            SERVER_IP, SERVER_MAC, targets=[(CLIENT_IP, PORT, mac_word(CLIENT_MAC))], client_ports=[50000], wanted=1, hold_ms=1000
+            SERVER_IP,
+            SERVER_MAC,
+            targets=[(CLIENT_IP, PORT, mac_word(CLIENT_MAC))],
+            client_ports=[50000],
+            wanted=1,
+            hold_ms=1000,
+            limits={"delack_ms": 0},
         )
         (syn,) = map(segment, self.host.run())
         assert syn.flags == SYN

@@ -7,8 +7,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
 from operators.tcp_engine import http_response
-from tests.engine.host import LISTEN, server
-from tests.engine.peer import ISS, Peer, payload, told
+from tests.engine.host import CLIENT_IP, LISTEN, SERVER_IP, server
+from tests.engine.peer import ISS, Peer, dotted, payload, told
 from tests.operators.models import checksum
 
 REPLY, HEAD_LENGTH = http_response()
@@ -27,6 +27,7 @@ def test_a_syn_is_answered_by_syn_ack_with_mss() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.conformance("rfc9293:MUST-8", "rfc9293:SHLD-1")
 def test_initial_sequence_numbers_differ_by_connection_and_grow_with_time() -> None:
     """RFC 6528: a clock of 4 microseconds plus a secret for each 4-tuple."""
     host = server()
@@ -168,6 +169,7 @@ def host_answers(peer: Peer, *frames: bytes) -> list[Ether]:
     return peer.take(list(frames))
 
 
+@pytest.mark.conformance("smoltcp:doesnt_accept_wrong_port")
 @pytest.mark.parametrize(
     ("flags", "data", "expected"),
     [
@@ -200,6 +202,7 @@ def test_a_reset_is_never_answered(flags: str) -> None:
     host.assert_all_mbufs_free()
 
 
+@pytest.mark.conformance("rfc9293:MUST-3")
 def test_a_wrong_checksum_is_dropped_and_counted() -> None:
     host = server()
     peer = Peer(host)
@@ -211,6 +214,7 @@ def test_a_wrong_checksum_is_dropped_and_counted() -> None:
     assert [told(a)[3] for a in peer.send("PA", b"xyz")] == [b"xyz"]
 
 
+@pytest.mark.conformance("rfc9293:MUST-7", "lwip:malformed_header")
 @pytest.mark.parametrize(
     "options", [b"\x02\x00\x05\xb4", b"\x02\x01\x05\xb4", b"\x01\x01\x02\x04", b"\x01\x01\x01\x08", b"\x08\x0a\0\0"]
 )
@@ -234,6 +238,7 @@ def with_options(frame: bytes, options: bytes) -> bytes:
     return frame[:14] + bytes(ip) + bytes(tcp)
 
 
+@pytest.mark.conformance("smoltcp:doesnt_accept_wrong_ip")
 def test_an_address_that_is_not_ours_is_dropped_and_counted() -> None:
     host = server()
     packet = Ether(Peer(host).segment("S"))
@@ -250,6 +255,32 @@ def test_a_frame_for_another_station_is_dropped() -> None:
     assert host.drops() == {"own_mac": 1}
 
 
+@pytest.mark.conformance("rfc9293:MUST-45")
+def test_a_syn_is_answered_from_the_address_it_was_for() -> None:
+    host = server(local_ips=[SERVER_IP, SERVER_IP + 7])
+    for ip in (SERVER_IP, SERVER_IP + 7):
+        packet = Ether(Peer(host).segment("S"))
+        packet[IP].dst = dotted(ip)
+        del packet[IP].chksum, packet[TCP].chksum
+        (answer,) = map(Ether, host.run([bytes(packet)]))
+        assert (answer[IP].src, answer[IP].dst, str(answer[TCP].flags)) == (dotted(ip), dotted(CLIENT_IP), "SA")
+
+
+@pytest.mark.conformance("rfc9293:MUST-57.1", "rfc9293:MUST-57.2")
+@pytest.mark.parametrize("group", ["10.0.0.255", "255.255.255.255", "224.0.0.1"])
+@pytest.mark.parametrize("to", ["02:00:00:00:00:02", "ff:ff:ff:ff:ff:ff"])
+@pytest.mark.parametrize("flags", ["S", "A"])
+def test_a_segment_to_a_group_is_dropped_in_silence(group: str, to: str, flags: str) -> None:
+    host = server()
+    packet = Ether(Peer(host).segment(flags))
+    packet.dst = to
+    packet[IP].dst = group
+    del packet[IP].chksum, packet[TCP].chksum
+    assert host.run([bytes(packet)]) == []
+    assert host.counters("server") == {}
+    assert host.drops() == {"tcp_check.foreign": 1}
+
+
 def test_a_tagged_segment_is_dropped_and_counted() -> None:
     host = server()
     frame = Peer(host).segment("S")
@@ -257,6 +288,7 @@ def test_a_tagged_segment_is_dropped_and_counted() -> None:
     assert host.drops() == {"tcp_check.tagged": 1}
 
 
+@pytest.mark.conformance("rfc9293:MUST-50")
 def test_a_segment_with_ip_options_is_understood() -> None:
     host = server()
     packet = Ether(Peer(host).segment("S"))
@@ -266,6 +298,7 @@ def test_a_segment_with_ip_options_is_understood() -> None:
     assert told(Ether(answer))[0] == "SA"
 
 
+@pytest.mark.conformance("lwip:new_max_num")
 def test_a_full_table_is_counted_and_room_is_used_again() -> None:
     host = server(connections=8, time_waits=4, syn_backlog=9)
     answered = [bool(Peer(host, 40000 + k).send("S")) for k in range(12)]

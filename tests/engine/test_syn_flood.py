@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from scapy.layers.inet import TCP
 
 from tests.engine.host import LISTEN, Host, server
@@ -25,6 +26,7 @@ def flooded(**settings: int) -> Host:
     return host
 
 
+@pytest.mark.conformance("packetimpact:TCPSynCookie", "rfc9293:MUST-41")
 def test_established_connections_go_on_and_the_table_does_not_fill() -> None:
     rng = random.Random(5)
     host = server(connections=64, syn_backlog=BACKLOG, fin_by_server=1000)
@@ -45,6 +47,7 @@ def test_established_connections_go_on_and_the_table_does_not_fill() -> None:
     assert host.drops() == {}
 
 
+@pytest.mark.conformance("packetimpact:TCPSynCookie")
 def test_a_peer_that_means_it_gets_through() -> None:
     host = flooded()
     before = host.counters("server")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.engine.host import server
 from tests.engine.peer import Peer, told
 
@@ -44,6 +46,7 @@ def test_time_wait_ends_by_itself() -> None:
     assert [told(a)[0] for a in peer.take([peer.segment("FA", seq=(peer.seq - 1) % 2**32)])] == ["R"]
 
 
+@pytest.mark.conformance("lwip:new_max_num_remove_TIME_WAIT")
 def test_the_oldest_time_wait_makes_room_counted() -> None:
     host = server(time_waits=3)
     peers = [Peer(host, 40000 + k) for k in range(5)]

@@ -19,7 +19,7 @@ def delaying(state: str = "ESTABLISHED", **limits: int) -> Endpoint:
     return at(state, delack_ms=DELAY, **limits)
 
 
-@pytest.mark.conformance("smoltcp:delayed_ack", "SHLD-18", "MUST-40")
+@pytest.mark.conformance("smoltcp:delayed_ack", "rfc9293:SHLD-18", "rfc9293:MUST-40")
 def test_established_lone_segment_is_acknowledged_late() -> None:
     endpoint = delaying()
     assert endpoint.gets("PA", theirs(1), ours(1), MSS) == EV_DATA
@@ -31,7 +31,11 @@ def test_established_lone_segment_is_acknowledged_late() -> None:
 
 
 @pytest.mark.conformance(
-    "smoltcp:delayed_ack_every_rmss", "smoltcp:delayed_ack_every_rmss_or_more", "SHLD-19", "MUST-58", "MUST-59"
+    "smoltcp:delayed_ack_every_rmss",
+    "smoltcp:delayed_ack_every_rmss_or_more",
+    "rfc9293:SHLD-19",
+    "rfc9293:MUST-58",
+    "rfc9293:MUST-59",
 )
 @pytest.mark.parametrize("size", [1, 10, MSS])
 def test_established_every_second_segment_is_acknowledged_at_once(size: int) -> None:
@@ -112,7 +116,7 @@ def give(endpoint: Endpoint, room: int, buffer: int) -> None:
     offer(endpoint.conn, endpoint.limits.record, room, buffer)
 
 
-@pytest.mark.conformance("smoltcp:fill_peer_window", "gvisor:tcp_zero_receive_window", "lwip:recv_inseq")
+@pytest.mark.conformance("packetimpact:ZeroReceiveWindow", "lwip:recv_inseq")
 def test_established_window_closes_as_text_comes() -> None:
     endpoint = own_window(2500)
     for k, wnd in enumerate((1500, 500, 0)):
@@ -122,6 +126,7 @@ def test_established_window_closes_as_text_comes() -> None:
         assert endpoint.out.wnd == wnd
 
 
+@pytest.mark.conformance("rfc9293:MAY-8")
 @pytest.mark.conformance("smoltcp:zero_window_ack", "smoltcp:zero_window_ack_not_rate_limited")
 def test_established_text_for_a_shut_window_is_always_answered() -> None:
     endpoint = own_window(0)
@@ -140,7 +145,7 @@ def test_established_fin_for_a_shut_window() -> None:
     assert endpoint.sends() == [Sent("A", ours(1), theirs(2))]
 
 
-@pytest.mark.conformance("MUST-66")
+@pytest.mark.conformance("rfc9293:MUST-66")
 def test_established_ack_and_rst_for_a_shut_window() -> None:
     endpoint = own_window(0)
     endpoint.queue(10)
@@ -153,7 +158,10 @@ def test_established_ack_and_rst_for_a_shut_window() -> None:
 
 
 @pytest.mark.conformance(
-    "smoltcp:zero_window_ack_on_window_growth", "smoltcp:announce_window_after_read", "gvisor:tcp_zero_receive_window", "MUST-39"
+    "smoltcp:zero_window_ack_on_window_growth",
+    "smoltcp:announce_window_after_read",
+    "packetimpact:ZeroReceiveWindow",
+    "rfc9293:MUST-39",
 )
 def test_established_window_opens_by_a_segment_or_half_the_buffer() -> None:
     endpoint = own_window(0)

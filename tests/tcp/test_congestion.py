@@ -27,7 +27,7 @@ def acked(endpoint: Endpoint, segments: int) -> int:
     return len(endpoint.sends())
 
 
-@conformance("packetdrill:slow_start/slow-start-ack-per-1pkt", "MUST-19")
+@conformance("packetdrill:slow_start/slow-start-ack-per-1pkt", "rfc9293:MUST-19")
 def test_established_slow_start_by_one_segment_an_ack() -> None:
     endpoint = busy()
     assert [acked(endpoint, n) for n in range(1, 6)] == [2] * 5
@@ -108,7 +108,7 @@ def test_established_a_window_that_opens_is_used_up_to_the_congestion_window() -
     assert len(endpoint.sends()) == 8
 
 
-@conformance("SHLD-8")
+@conformance("rfc9293:SHLD-8")
 def test_established_an_echo_of_congestion_reduces_once_a_window() -> None:
     endpoint = busy(congestion=RENO)
     raise_bits(endpoint.conn, ECN_OK)
@@ -133,7 +133,7 @@ def test_established_an_echo_of_congestion_without_ecn_says_nothing() -> None:
     assert endpoint.cold.ssthresh == 1 << 30
 
 
-@conformance("smoltcp:nagle", "packetdrill:nagle/https_client", "SHLD-7")
+@conformance("smoltcp:nagle", "packetdrill:nagle/https_client", "rfc9293:SHLD-7")
 def test_established_nagle_holds_small_segments_while_others_are_in_flight() -> None:
     endpoint = at("ESTABLISHED", nagle=1)
     endpoint.queue(100)
@@ -148,7 +148,7 @@ def test_established_nagle_holds_small_segments_while_others_are_in_flight() -> 
     assert endpoint.sends() == [Sent("PA", ours(101 + MSS), theirs(1), 100)]
 
 
-@conformance("MUST-17", "packetdrill:nagle/sockopt_cork_nodelay")
+@conformance("rfc9293:MUST-17", "packetdrill:nagle/sockopt_cork_nodelay")
 def test_established_nodelay_switches_nagle_off() -> None:
     endpoint = at("ESTABLISHED", nagle=1)
     nodelay(endpoint.conn, True)
@@ -170,7 +170,9 @@ def test_established_nagle_does_not_hold_the_fin() -> None:
     assert endpoint.sends() == [Sent("FPA", ours(101), theirs(1), 100)]
 
 
-@conformance("packetimpact:TCPCorkMSS", "packetdrill:nagle/sendmsg_msg_more", "MUST-60")
+@conformance(
+    "packetimpact:TCPCorkMSS", "packetdrill:nagle/sendmsg_msg_more", "rfc9293:MUST-60", "rfc9293:MAY-15", "rfc9293:MAY-16"
+)
 def test_established_cork_holds_less_than_a_segment_but_not_for_ever() -> None:
     endpoint = at("ESTABLISHED")
     cork(endpoint.conn, True)
@@ -196,14 +198,14 @@ def test_established_the_first_two_duplicates_let_new_data_out() -> None:
     assert endpoint.out.rexmit == 1
 
 
-@conformance("MUST-61", "smoltcp:psh_transmit")
+@conformance("rfc9293:MUST-61", "smoltcp:psh_transmit")
 def test_established_push_is_on_the_last_segment_of_what_is_queued() -> None:
     endpoint = at("ESTABLISHED")
     endpoint.queue(2500)
     assert [one.flags for one in endpoint.sends()] == ["A", "A", "PA"]
 
 
-@conformance("smoltcp:maximum_segment_size", "MUST-16")
+@conformance("smoltcp:maximum_segment_size", "rfc9293:MUST-16")
 def test_established_no_segment_is_larger_than_the_peer_takes() -> None:
     endpoint = Endpoint(mss=1460).connect()
     endpoint.sends()

@@ -87,9 +87,15 @@ FAMILIES = {
 
 
 @pytest.mark.conformance(
-    "smoltcp:out_of_order", "smoltcp:established_rfc2018_cases", "smoltcp:buffer_wraparound_rx", "lwip:recv_inseq_trim",
-    "lwip:recv_ooseq_overrun_rxwin", "lwip:recv_ooseq_overrun_rxwin_edge", "SHLD-31", "MAY-13",
-)  # fmt: skip
+    "smoltcp:out_of_order",
+    "smoltcp:established_rfc2018_cases",
+    "smoltcp:buffer_wraparound_rx",
+    "lwip:recv_inseq_trim",
+    "lwip:recv_ooseq_overrun_rxwin",
+    "lwip:recv_ooseq_overrun_rxwin_edge",
+    "rfc9293:SHLD-31",
+    "rfc9293:MAY-13",
+)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_established_five_segments_in_every_order(family: str) -> None:
     for order in itertools.permutations(FAMILIES[family]):

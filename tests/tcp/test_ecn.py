@@ -23,7 +23,7 @@ def agreed() -> Endpoint:
     return endpoint
 
 
-@pytest.mark.conformance("SHLD-8")
+@pytest.mark.conformance("rfc9293:SHLD-8")
 @pytest.mark.parametrize(("ecn", "flags", "answer"), [(1, "SEC", "SAE"), (1, "S", "SA"), (1, "SE", "SA"), (0, "SEC", "SA")])
 def test_listen_syn_asks_for_ecn(ecn: int, flags: str, answer: str) -> None:
     endpoint = Endpoint(ecn=ecn).accept(flags, mss=MSS)

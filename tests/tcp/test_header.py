@@ -55,6 +55,7 @@ def test_ones_sum_of_a_jumbo_of_ones() -> None:
     assert fold(ones_sum(memory.ctypes.data, 9000, (1 << 48) - 1)) == 0xFFFF
 
 
+@pytest.mark.conformance("rfc9293:MUST-2")
 @settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(min_size=20, max_size=1500))
 def test_tcp_checksum(source: int, destination: int, segment: bytes) -> None:
@@ -72,6 +73,7 @@ def test_tcp_checksum(source: int, destination: int, segment: bytes) -> None:
     assert tcp_checksum(address, len(segment), pseudo_sum(source, destination, len(segment))) != 0
 
 
+@pytest.mark.conformance("rfc9293:MUST-3")
 @settings(deadline=None)
 @given(st.binary(min_size=20, max_size=70).filter(any), st.integers(0, 2**32 - 1), st.integers(0, 2**16 - 1), st.booleans())
 def test_intact_is_what_sums_to_ones(header: bytes, pseudo: int, flaw: int, mended: bool) -> None:
@@ -117,7 +119,7 @@ def test_written_header_reads_back(mss: int) -> None:
     ]
 
 
-@pytest.mark.conformance("MUST-68", "MUST-69", "MUST-64", "MUST-65")
+@pytest.mark.conformance("rfc9293:MUST-68", "rfc9293:MUST-69", "rfc9293:MUST-64")
 @pytest.mark.parametrize("blocks", range(5))
 @pytest.mark.parametrize("opts", range(16))
 def test_written_options_read_back(opts: int, blocks: int) -> None:
@@ -172,6 +174,7 @@ def parsed(options: bytes) -> tuple[bool, dict[str, int]]:
 NONE = {"opts": 0, "mss": 0, "wscale": 0, "ts_val": 0, "ts_ecr": 0}
 
 
+@pytest.mark.conformance("rfc9293:MUST-6", "rfc9293:MUST-7", "lwip:malformed_header")
 @pytest.mark.parametrize(
     ("options", "good", "values"),
     [
@@ -205,6 +208,7 @@ def test_parse_options(options: str, good: bool, values: dict[str, int]) -> None
     assert parsed(bytes.fromhex(options)) == (good, NONE | values)
 
 
+@pytest.mark.conformance("rfc9293:MUST-7", "lwip:malformed_header")
 @settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_parse_options_stays_inside_and_ends(options: bytes) -> None:
@@ -242,6 +246,7 @@ def test_siphash_model_gives_the_published_vector() -> None:
     assert slow_siphash(key0, key1, bytes(range(15)), 2, 4) == 0xA129CA6149BE45E5
 
 
+@pytest.mark.conformance("rfc9293:MUST-9", "rfc9293:SHLD-1")
 @settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.binary(min_size=12, max_size=12))
 def test_siphash(key0: int, key1: int, data: bytes) -> None:
@@ -250,6 +255,7 @@ def test_siphash(key0: int, key1: int, data: bytes) -> None:
     assert int(fast) & (2**64 - 1) == slow_siphash(key0, key1, data, 1, 3)
 
 
+@pytest.mark.conformance("rfc9293:MUST-8", "rfc9293:SHLD-1")
 def test_isn_runs_with_the_clock_and_differs_by_connection() -> None:
     us = 1 << 40
     peer = int.from_bytes(socket.inet_aton("198.18.0.1"), "big")

@@ -23,7 +23,7 @@ def sending(size: int = 10, **limits: int) -> Endpoint:
     return endpoint
 
 
-@pytest.mark.conformance("MUST-56", "MUST-54", "SHLD-25", "gvisor:tcp_network_unreachable")
+@pytest.mark.conformance("rfc9293:MUST-56.1", "rfc9293:MUST-56.2", "rfc9293:MUST-56.3", "rfc9293:MUST-54", "rfc9293:SHLD-25")
 @pytest.mark.parametrize(("kind", "code"), SOFT)
 @pytest.mark.parametrize("state", ["SYN_SENT", "SYN_RECEIVED", "ESTABLISHED"])
 def test_soft_errors_are_remembered(state: str, kind: int, code: int) -> None:
@@ -34,7 +34,7 @@ def test_soft_errors_are_remembered(state: str, kind: int, code: int) -> None:
     assert (endpoint.state, endpoint.sends()) == (state, [])
 
 
-@pytest.mark.conformance("SHLD-26", "gvisor:tcp_connect_icmp_error")
+@pytest.mark.conformance("rfc9293:SHLD-26", "packetimpact:TCPSynSentUnreachable")
 @pytest.mark.parametrize(("kind", "code"), HARD)
 @pytest.mark.parametrize("state", ["SYN_SENT", "SYN_RECEIVED"])
 def test_hard_errors_end_a_handshake(state: str, kind: int, code: int) -> None:
@@ -51,7 +51,7 @@ def test_established_hard_errors_are_soft(kind: int, code: int) -> None:
     assert endpoint.state == "ESTABLISHED"
 
 
-@pytest.mark.conformance("MUST-55")
+@pytest.mark.conformance("rfc9293:MUST-55")
 def test_source_quench_is_discarded() -> None:
     endpoint = sending()
     before = endpoint.snapshot()
@@ -69,7 +69,7 @@ def test_errors_for_what_is_not_in_flight_are_discarded(kind: int, code: int, se
     assert (endpoint.changed(before), endpoint.sends()) == ({}, [])
 
 
-@pytest.mark.conformance("SHLD-6")
+@pytest.mark.conformance("rfc9293:SHLD-6")
 @pytest.mark.parametrize(("mtu", "mss"), [(640, 600), (600, 560), (100, 512), (552, 512), (0, 966)])
 def test_established_segments_too_large_are_sent_again_smaller(mtu: int, mss: int) -> None:
     endpoint = sending(MSS)

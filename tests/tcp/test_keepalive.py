@@ -15,12 +15,20 @@ def kept(state: str = "ESTABLISHED", **limits: int) -> Endpoint:
     return at(state, **({"keepalive_ms": HOURS, "keepalive_interval_ms": 75_000, "keepalive_probes": 3} | limits))
 
 
-@pytest.mark.conformance("MUST-25")
+@pytest.mark.conformance("rfc9293:MUST-25")
 def test_established_is_not_probed_unless_asked_for() -> None:
     assert at("ESTABLISHED").conn.deadline == 0
 
 
-@pytest.mark.conformance("smoltcp:sends_keep_alive", "MUST-24", "MUST-26", "MUST-27", "MUST-28", "MUST-29", "SHLD-12")
+@pytest.mark.conformance("rfc9293:MAY-5", "smoltcp:established_keep_alive_timeout")
+@pytest.mark.conformance(
+    "smoltcp:sends_keep_alive",
+    "rfc9293:MUST-24",
+    "rfc9293:MUST-26",
+    "rfc9293:MUST-27",
+    "rfc9293:MUST-29",
+    "rfc9293:SHLD-12",
+)
 @pytest.mark.parametrize("state", ["ESTABLISHED", "CLOSE_WAIT"])
 def test_idle_connection_is_probed_and_given_up(state: str) -> None:
     endpoint = kept(state)
@@ -55,7 +63,7 @@ def test_data_in_flight_is_no_idleness() -> None:
     assert [(sent.seq, sent.payload_len) for sent in endpoint.sends()] == [(ours(1), 5)]
 
 
-@pytest.mark.conformance("smoltcp:responds_to_keep_alive", "smoltcp:established_keep_alive_timeout")
+@pytest.mark.conformance("smoltcp:responds_to_keep_alive")
 def test_established_answers_the_peers_probe() -> None:
     endpoint = kept()
     for size in (0, 1):
@@ -63,7 +71,7 @@ def test_established_answers_the_peers_probe() -> None:
         assert endpoint.sends() == [Sent("A", ours(1), theirs(1))]
 
 
-@pytest.mark.conformance("packetdrill:user_timeout")
+@pytest.mark.conformance("packetdrill:user_timeout/user_timeout")
 def test_user_timeout_ends_the_probing() -> None:
     endpoint = kept(user_timeout_ms=HOURS + 80_000)
     assert [endpoint.expire() for _ in range(3)] == [EV_RETRANSMIT, EV_RETRANSMIT, GIVEN_UP]

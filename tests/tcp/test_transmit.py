@@ -39,6 +39,7 @@ def test_established_initial_window() -> None:
     assert [sent.seq for sent in endpoint.sends()] == [ours(1 + MSS * k) for k in range(10, 14)]
 
 
+@pytest.mark.conformance("lwip:persist_split")
 def test_established_small_window() -> None:
     endpoint = at("ESTABLISHED")
     endpoint.gets("A", theirs(1), ours(1), wnd=1500)

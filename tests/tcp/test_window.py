@@ -20,7 +20,13 @@ def shut(queued: int = 100) -> Endpoint:
     return endpoint
 
 
-@conformance("smoltcp:zero_window_probe_enter_on_send", "packetimpact:ZeroWindowProbe", "MUST-35", "MUST-36", "SHLD-29")
+@conformance(
+    "smoltcp:zero_window_probe_enter_on_send",
+    "packetimpact:ZeroWindowProbe",
+    "rfc9293:MUST-35",
+    "rfc9293:MUST-36",
+    "rfc9293:SHLD-29",
+)
 def test_established_data_for_a_shut_window_is_probed_after_one_timeout() -> None:
     endpoint = shut()
     assert endpoint.conn.deadline == endpoint.now // 1000 + int(endpoint.conn.rto) + 1
@@ -42,7 +48,7 @@ def test_established_a_window_that_shuts_is_probed() -> None:
     assert endpoint.sends() == [Sent("A", ours(1 + 4 * MSS), theirs(1), 1)]
 
 
-@conformance("smoltcp:zero_window_probe_exit", "lwip:persist_split")
+@conformance("smoltcp:zero_window_probe_exit")
 def test_established_a_window_that_opens_ends_probing() -> None:
     endpoint = shut(3 * MSS)
     endpoint.expire()
@@ -73,7 +79,10 @@ def test_established_a_probe_does_not_mind_the_congestion_window() -> None:
 
 
 @conformance(
-    "smoltcp:zero_window_probe_backoff_nack_reply", "packetimpact:ZeroWindowProbeRetransmit", "SHLD-30", "MUST-37", "MAY-8"
+    "smoltcp:zero_window_probe_backoff_nack_reply",
+    "packetimpact:ZeroWindowProbeRetransmit",
+    "rfc9293:SHLD-30",
+    "rfc9293:MUST-37",
 )
 def test_established_a_shut_window_is_probed_for_as_long_as_the_peer_answers() -> None:
     endpoint = shut()
@@ -113,7 +122,7 @@ def test_established_unanswered_probes_end_with_the_user_timeout() -> None:
     assert 3_000_000 <= endpoint.now - began < 6_400_000
 
 
-@conformance("MUST-38")
+@conformance("rfc9293:MUST-38")
 def test_established_a_window_opened_by_single_bytes_brings_no_tiny_segments() -> None:
     endpoint = shut(5 * MSS)
     for n in range(1, 100):
@@ -123,7 +132,7 @@ def test_established_a_window_opened_by_single_bytes_brings_no_tiny_segments() -
     assert [one.payload_len for one in endpoint.sends()] == [MSS]
 
 
-@conformance("MUST-38")
+@conformance("rfc9293:MUST-38")
 def test_established_a_window_that_was_never_larger_is_used_from_its_half_on() -> None:
     endpoint = Endpoint().connect()
     endpoint.sends()
@@ -137,7 +146,9 @@ def test_established_a_window_that_was_never_larger_is_used_from_its_half_on() -
     assert [one.payload_len for one in endpoint.sends()] == [300]
 
 
-@conformance("SHLD-15", "SHLD-16", "SHLD-17", "packetimpact:WindowShrink", "smoltcp:established_send_window_shrink")
+@conformance(
+    "rfc9293:SHLD-15", "rfc9293:SHLD-16", "rfc9293:SHLD-17", "packetimpact:WindowShrink", "smoltcp:established_send_window_shrink"
+)
 def test_established_a_shrunk_window_keeps_snd_nxt() -> None:
     endpoint = at("ESTABLISHED")
     endpoint.queue(10 * MSS)
@@ -153,7 +164,7 @@ def test_established_a_shrunk_window_keeps_snd_nxt() -> None:
     assert [one.seq for one in endpoint.sends()] == [ours(1 + 10 * MSS)]
 
 
-@conformance("MUST-1", "REC-1")
+@conformance("rfc9293:MUST-1", "rfc9293:REC-1")
 def test_established_a_window_is_a_number_without_a_sign() -> None:
     endpoint = at("ESTABLISHED")
     endpoint.gets("A", theirs(1), ours(1), wnd=0xFFFF)
@@ -243,7 +254,7 @@ def test_established_many_duplicates_are_counted_without_end() -> None:
     assert endpoint.cold.dup_acks == 0
 
 
-@conformance("smoltcp:data_retransmit", "smoltcp:established_retransmit_reset_after_ack", "MUST-18")
+@conformance("smoltcp:data_retransmit", "smoltcp:established_retransmit_reset_after_ack", "rfc9293:MUST-18")
 @pytest.mark.parametrize("state", ["ESTABLISHED", "CLOSE_WAIT"])
 def test_data_is_sent_again_and_not_measured(state: str) -> None:
     endpoint = at(state)
@@ -283,7 +294,7 @@ def test_established_what_is_queued_meanwhile_follows_what_is_sent_again() -> No
     assert endpoint.sends() == [Sent("PA", ours(1 + 2 * MSS), theirs(1), MSS)]
 
 
-@conformance("MUST-20", "MUST-21", "SHLD-11")
+@conformance("rfc9293:MUST-20.2", "rfc9293:MUST-21", "rfc9293:SHLD-11")
 def test_established_data_is_tried_for_more_than_100_seconds() -> None:
     endpoint = at("ESTABLISHED")
     endpoint.queue(10)
@@ -298,7 +309,7 @@ def test_established_data_is_tried_for_more_than_100_seconds() -> None:
     assert doubts == 1
 
 
-@conformance("MUST-22", "MUST-23", "smoltcp:connect_timeout", "lwip:rto_timeout_syn_sent")
+@conformance("rfc9293:MUST-22", "rfc9293:MUST-23", "smoltcp:connect_timeout", "lwip:rto_timeout_syn_sent")
 def test_syn_sent_a_syn_is_tried_for_three_minutes() -> None:
     endpoint = at("SYN_SENT")
     began = endpoint.now
@@ -308,7 +319,6 @@ def test_syn_sent_a_syn_is_tried_for_three_minutes() -> None:
     assert endpoint.now - began >= 180_000_000
 
 
-@conformance("packetdrill:slow_start/slow-start-ack-per-1pkt")
 def test_syn_sent_a_lost_syn_leaves_one_segment_as_initial_window() -> None:
     endpoint = at("SYN_SENT")
     endpoint.expire()
