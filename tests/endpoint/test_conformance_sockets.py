@@ -238,6 +238,7 @@ def test_established_ttl_that_cannot_be(rig: Rig, ttl: int) -> None:
 def test_established_diffserv_field_is_what_it_was_set_to_and_stays_so(rig: Rig) -> None:
     """As it was set, on every segment until it is set again."""
     fd = rig.accepted()
+    rig.done(f"SETSOCKOPT {fd} SOL_TCP TCP_NODELAY 1")
     for tos in (0xB8, 0x28):
         rig.done(f"SETSOCKOPT {fd} SOL_IP IP_TOS {tos}")
         for _ in range(3):

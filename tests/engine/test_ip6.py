@@ -463,6 +463,7 @@ def test_a_packet_too_big_makes_segments_smaller(mtu: int, size: int | None) -> 
     assert again[0][TCP].seq == quoted[TCP].seq
 
 
+@pytest.mark.conformance("packetimpact:TCPSynSentUnreachable6")
 def test_a_port_unreachable_ends_an_attempt() -> None:
     near = client6(targets=[(SERVER_IP6, LISTEN, mac_word(SERVER_MAC))])
     (frame,) = near.run()

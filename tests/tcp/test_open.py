@@ -51,6 +51,7 @@ def test_listen_mss_of_zero() -> None:
     assert endpoint.conn.mss == DEFAULT_MSS
 
 
+@pytest.mark.conformance("rfc9293:MUST-15.2", "rfc9293:SHLD-5.2")
 @pytest.mark.parametrize(("option", "mss"), [(0, DEFAULT_MSS_IP6), (48, 48), (1300, 1300), (65535, 1440)])
 def test_listen_mss_over_ip6(option: int, mss: int) -> None:
     """RFC 9293 section 3.7.1: 1220 where the peer names none, and 20 less than over IPv4 for our own."""
