@@ -18,6 +18,7 @@ import numba
 from llvmlite import binding
 from numba import types
 
+from dpdk_io.frontend import KernelCompiler, quickly
 from dpdk_io.linking import Part, RarePart, Whole, made_as
 
 JIT = not numba.config.DISABLE_JIT
@@ -62,7 +63,9 @@ def _compile(fn: Callable[..., Any], part: type[Part], *, forceinline: bool) -> 
     outer = _whole(numba.njit(**_FLAGS)(fn))
     if not JIT:
         return outer
-    inner = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=forceinline, **_FLAGS)(fn)
+    inner = numba.njit(
+        pipeline_class=KernelCompiler, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=forceinline, **_FLAGS
+    )(fn)
 
     def get_call_template(args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
         widened = {name: _widened(kind) for name, kind in kws.items()}
@@ -94,7 +97,7 @@ def _whole(dispatcher: Any) -> Any:
     compile_it = dispatcher.compile
 
     def compile_whole(signature: Any) -> Any:
-        with made_as(Whole):
+        with made_as(Whole), quickly():
             return compile_it(signature)
 
     dispatcher.compile = compile_whole
@@ -113,7 +116,7 @@ def compile_callback(fn: Callable[..., Any], answers: bool) -> tuple[Any, int]:
         return 0
 
     signature = types.int64(types.int64, types.int64, types.int64, types.int64)
-    with made_as(Whole):
+    with made_as(Whole), quickly():
         made = numba.cfunc(signature, **_FLAGS)(ask if answers else tell)
     return made, made.address
 

@@ -1,12 +1,13 @@
 """Kernels as parts of what calls them: linked, but neither optimised nor emitted as machine code of their own.
 
 numba makes of every function a library that is linked with all it calls, optimised as a whole and emitted, at every level of a
-call tree again. A kernel that only compiled code calls needs none of it: LLVM optimises it where it ends up.
+call tree again. A kernel that only compiled code calls needs none of it: it is linked once, into the whole that is emitted, and
+LLVM optimises it there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,14 +25,13 @@ class _NoEnvironment:
 
 
 class Part(JITCodeLibrary):
-    """A library that is only ever linked into another one."""
+    """A library that is only ever linked into another one. Its module has what is its own, and declares what it calls."""
 
     codegen = _NoEnvironment()
+    _shared_module: Any
 
     def finalize(self) -> None:
-        """Link what is called, once each, and leave it at that."""
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        """Leave it at what there is."""
         self._finalize_dynamic_globals()
         self._finalized = True
 
@@ -39,6 +39,16 @@ class Part(JITCodeLibrary):
         """0: there is no machine code."""
         self._ensure_finalized()
         return 0
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        """LLVM does so in the whole, before it merges any into others."""
+
+    def _get_module_for_linking(self) -> Any:
+        """With all it calls: a library that is no `Whole` links no more than what it calls itself."""
+        if self._shared_module is None:
+            self._ensure_finalized()
+            self._shared_module = linked([self])
+        return self._shared_module
 
 
 class RarePart(Part):
@@ -59,11 +69,63 @@ class Whole(JITCodeLibrary):
     Nor may two libraries share what both have linked: each was optimised for itself.
     """
 
+    _linking_libraries: list[JITCodeLibrary]
+
+    def finalize(self) -> None:
+        """Link every part that is reached, once."""
+        if self._linking_libraries:
+            self._final_module.link_in(linked(self._linking_libraries))
+            self._linking_libraries.clear()
+        super().finalize()
+
     def _optimize_final_module(self) -> None:
-        for function in self._final_module.functions:
-            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
-                function.linkage = Linkage.internal
+        _relink(self._final_module, {Linkage.linkonce_odr}, Linkage.internal)
         super()._optimize_final_module()
+
+
+def linked(libraries: Iterable[JITCodeLibrary]) -> Any:
+    """A module of all that *libraries* define and, where they are parts, call; whoever links it takes what he needs.
+
+    Linking takes time by what is linked already: equals are linked with each other.
+    """
+    modules = [_own(library) for library in _reached(libraries)]
+    while len(modules) > 1:
+        for module, other in zip(modules[::2], modules[1::2], strict=False):
+            module.link_in(other)
+        modules = modules[::2]
+    _relink(modules[0], {Linkage.weak_odr}, Linkage.linkonce_odr)
+    return modules[0]
+
+
+def _relink(module: Any, before: set[Linkage], after: Linkage) -> None:
+    """Give the functions defined in *module* whose linkage is one of *before* the linkage *after*."""
+    for function in module.functions:
+        if not function.is_declaration and function.linkage in before:
+            function.linkage = after
+
+
+def _reached(libraries: Iterable[JITCodeLibrary]) -> list[JITCodeLibrary]:
+    """*libraries*, and what the parts among them call, and so on; each once."""
+    found: dict[JITCodeLibrary, None] = {}
+    waiting = list(libraries)
+    while waiting:
+        library = waiting.pop()
+        if library not in found:
+            found[library] = None
+            if isinstance(library, Part):
+                waiting.extend(library._linking_libraries)
+    return list(found)
+
+
+def _own(library: JITCodeLibrary) -> Any:
+    """A copy of what *library* defines; of one that is no `Part`, with all that it has linked.
+
+    Its linkage is weak, for LLVM drops what else is linked before anything that calls it.
+    """
+    library._ensure_finalized()
+    module = (library._final_module if isinstance(library, Part) else library._get_module_for_linking()).clone()
+    _relink(module, {Linkage.external, Linkage.linkonce_odr}, Linkage.weak_odr)
+    return module
 
 
 @contextmanager

@@ -21,14 +21,14 @@ from typing import Any
 import numba
 import numpy as np
 
-from dpdk_io import jit, linking, reference
+from dpdk_io import frontend, jit, linking, reference
 from dpdk_io.cache import cache_dir
 
 
 def digest(source: str, functions: list[Any]) -> str:
     """16 hex digits over *source*, everything reachable from *functions*, the versions and flags that shape the machine code."""
     h = hashlib.sha256(f"{sys.version} {np.__version__} {numba.__version__} {jit.BOUNDSCHECK}\n{source}".encode())
-    for policy in (jit, linking, reference):
+    for policy in (frontend, jit, linking, reference):
         h.update(inspect.getsource(policy).encode())
     seen: set[int] = set()
     for function in functions:

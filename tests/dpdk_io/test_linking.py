@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any
 
 from llvmlite.binding import Linkage
 from numba.core.registry import cpu_target
 
+from dpdk_io.callback import Callback
 from dpdk_io.jit import kernel, rare
 
 
@@ -30,6 +32,16 @@ def second(n):
     return halve_often(n) + 2
 
 
+@kernel
+def both(n):
+    return first(n) + second(n)
+
+
+@kernel
+def linked_twice(a, b, c, d):
+    return both(a) + first(b) + c + d
+
+
 def linked(caller: Any, name: str) -> Any:
     """The function *name* as it was linked into *caller*."""
     library = next(iter(caller.overloads.values())).library
@@ -42,6 +54,17 @@ def test_what_a_kernel_links_is_its_own() -> None:
     """Two libraries that show each other what they have linked would call each other's, optimised for somebody else."""
     assert (first(27), second(27)) == (112, 113)
     assert [linked(caller, "halve_often").linkage for caller in (first, second)] == [Linkage.internal] * 2
+
+
+def test_what_is_reached_on_several_ways_is_linked_once() -> None:
+    assert both(27) == 225
+    assert linked(both, "halve_often").linkage == Linkage.internal
+
+
+def test_a_library_that_is_no_whole_gets_all_that_a_kernel_calls() -> None:
+    callback = Callback(linked_twice, answers=True)
+    function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 4)(callback.address)
+    assert function(27, 27, 1, 2) == 225 + 112 + 3
 
 
 def test_what_is_rare_is_kept_apart() -> None:
