@@ -1,8 +1,8 @@
 """Hostile frames, all from a seed, out of an interface: `hostility.py INTERFACE COUNT SEED`; the number sent is what it writes.
 
-Segments of any kind at a listening port and beside it, with right checksums and wrong ones, a flood of SYNs from addresses that do not
-answer, segments from the target's own address and port, overlapping fragments, and frames cut short. They go from 10.0.0.1 and
-strangers to 10.0.0.2, with the hardware addresses of tests.engine.host.
+Segments of any kind at a listening port and beside it, with right checksums and wrong ones, a flood of SYNs from addresses that
+do not answer, segments from the target's own address and port, overlapping fragments, and frames cut short. They go from 10.0.0.1
+and strangers to 10.0.0.2, with the hardware addresses of tests.engine.host.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import struct
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 Flow = tuple[bytes, bytes]
@@ -63,12 +64,11 @@ class Sent:
         for left, right in sack_blocks(segment):
             self.sacked.append((time, self.offset(left), self.offset(right)))
 
-    def knew(self, time: float, start: int, end: int) -> bool:
-        """Whether by *time* the sender had been told that all of it arrived."""
-        count = bisect_right(self.times, time)
-        if count and self.acked[count - 1] >= end:
-            return True
-        return any(when <= time and left <= start and end <= right for when, left, right in self.sacked)
+    def known(self, start: int, end: int) -> float:
+        """When the sender was told that all of it had arrived; infinity if it was not."""
+        at = bisect_left(self.acked, end)
+        acked = self.times[at : at + 1]
+        return min([inf, *acked, *(when for when, left, right in self.sacked if left <= start and end <= right)])
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Read:
     needless: list[str] = field(default_factory=list)
 
 
-def read(file: Path, sender: str, grace: float = 0.01) -> Read:
+def read(file: Path, sender: str, grace: float = 0.05) -> Read:
     """Of *sender*, in a capture at its own interface; it may take *grace* seconds to hear what has arrived there."""
     result, flows, address = Read(), {}, socket.inet_aton(sender)
     for time, (source, target), segment, length in tcp_of(file):
@@ -91,17 +91,18 @@ def read(file: Path, sender: str, grace: float = 0.01) -> Read:
             elif (source, target) in flows:
                 size = length - segment[12] // 16 * 4 + (flags & FIN)
                 if size:
-                    _sent(result, flows[source, target], time - grace, number, size)
+                    _sent(result, flows[source, target], time, number, size, grace)
         elif flags & ACK and (target, source) in flows:
             flows[target, source].told(time, segment)
     return result
 
 
-def _sent(result: Read, flow: Sent, time: float, number: int, size: int) -> None:
+def _sent(result: Read, flow: Sent, time: float, number: int, size: int, grace: float) -> None:
     start = flow.offset(number)
     result.segments += 1
     if start < flow.until:
         result.again += 1
-        if flow.knew(time, start, start + size):
-            result.needless.append(f"{time:.6f}: {size} bytes at {start} of {flow.first}")
+        late = time - flow.known(start, start + size)
+        if late >= grace:
+            result.needless.append(f"{time:.6f}: {size} bytes at {start}, {late * 1e3:.1f} ms after they were acknowledged")
     flow.until = max(flow.until, start + size)

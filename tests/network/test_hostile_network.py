@@ -16,6 +16,8 @@ from tests.network.transferring import APP, OURS, SCRIPT, Plan, Transfers, lines
 pytestmark = pytest.mark.root
 
 SERVER = (*APP, "--role", "server", "--listen", 8080, "--duration", 300)
+SCANS = {"-sS": "open ", "-sN": "open|filtered", "-sF": "open|filtered", "-sX": "open|filtered", "-sA": "unfiltered"}
+"""What RFC 9293 makes nmap say of a listening port."""
 
 
 def attacked(lab: Lab) -> tuple[Namespace, Process]:
@@ -63,7 +65,8 @@ def test_an_attack_disturbs_nobody(lab: Lab) -> None:
     process.signal()
     run = outcome(process.finish())
     assert (run.result["server"]["Mismatches"], run.result["roles"]["server"]["completed"]) == (0, 20)
-    for reason in ("fragment", "tcp_check.checksum", "tcp_check.bad_options", "tcp_state.bad_source", "parse.bad_tcp"):
+    # Fragments do not come so far: a packet socket in a fanout, as DPDK opens them, has the kernel put them together.
+    for reason in ("tcp_check.checksum", "tcp_check.bad_options", "tcp_state.bad_source", "parse.bad_tcp"):
         assert run.result["drops"][reason] > 0, reason
     assert run.result["ports"]["net_af_packet0"]["rx_missed"] == 0
     assert unaccounted(run) == 0
@@ -78,13 +81,7 @@ def test_nmap_finds_the_port_and_no_way_to_guess_numbers(lab: Lab) -> None:
     assert difficulty, report
     assert int(difficulty[1]) >= 200
     assert "IP ID Sequence Generation: All zeros" in report
-    for scan, found in {
-        "-sS": "open ",
-        "-sN": "open|filtered",
-        "-sF": "open|filtered",
-        "-sX": "open|filtered",
-        "-sA": "unfiltered",
-    }.items():
+    for scan, found in SCANS.items():
         assert f"8080/tcp {found}" in theirs.run("nmap", "-n", "-Pn", scan, "-p", "8080,8081", OURS).stdout, scan
     process.signal()
     run = outcome(process.finish())
