@@ -187,8 +187,8 @@ def _unknown(eng, pkt, mbuf, meta, state, now, out):
 
 @inlined
 def _no_connection(eng, out, pkt, mbuf, meta, state, now):
-    """A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293 section 3.10.7.2), anything else is
-    answered with an RST (section 3.10.7.1).
+    """A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293 section 3.10.7.2), anything else
+    is answered with an RST (section 3.10.7.1).
 
     The new connection's slot, or the verdict with its sign changed.
     """

@@ -179,7 +179,7 @@ def host_answers(peer: Peer, *frames: bytes) -> list[Ether]:
 def test_a_segment_for_no_connection_is_answered_by_a_reset(
     port: int, flags: str, data: bytes, expected: tuple[str, int, int]
 ) -> None:
-    """RFC 9293 section 3.10.7.1; and 3.10.7.2 for the port that listens, where a SYN is welcome and noise without ACK is dropped."""
+    """RFC 9293 section 3.10.7.1; and 3.10.7.2 for the port that listens, where a SYN is welcome, and noise dropped."""
     host = server()
     peer = Peer(host, to=port, iss=100)
     peer.ack = 777
