@@ -1,4 +1,4 @@
-"""One connection over a clean veth, beside a kernel's: lenient, for a busy machine; `make soak` is strict, and measures the rest."""
+"""One connection over a clean veth, beside a kernel's: lenient, for a busy machine; `make soak` is strict and does more."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ THEIRS, OURS, KERNEL = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 APP = ("trafficengine", "--ip", f"{OURS}/24", "--idle", "sleep", "--device", "af_packet:v0")
 WRONG = "(tcp.checksum.status == 0 || ip.checksum.status == 0) && !tcp.checksum.ffff"
 SILENT = ("TcpInCsumErrors", "IpInHdrErrors", "TcpEstabResets", "TcpAttemptFails")
-"""Counters of the peer's kernel that stay 0 however bad the path is. It may send an RST for what comes late, or twice, and finds its
-connection closed."""
+"""Counters of the peer's kernel that stay 0 however bad the path is. It may send an RST for what comes late, or twice, and
+finds its connection closed."""
 
 
 @dataclass(frozen=True)
