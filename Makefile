@@ -2,7 +2,7 @@
 # make test     install what the tests need, as root Debian's packages too, and run every check
 # make lint     ruff and mypy alone
 # make bench    measure what te-apps costs, against the same work in C; writes docs/performance.md
-# make soak     a million connections at once on two devices, and a long run of both roles on loopback: SOAK=seconds
+# make soak     a million connections at once on two devices, transfers with the kernel over a bad network, a long run on loopback: SOAK=seconds
 # make conformance   run the tests that hold what standards and others ask for; writes docs/conformance.md
 # make clean    remove what these made
 
@@ -56,6 +56,7 @@ bench: $(VENV)/developed
 soak: $(VENV)/developed
 	$(BIN)/python -m tests.engine.plateau 1000000 loopback >/dev/null
 	$(BIN)/python -m tests.engine.plateau 1000000 net_ring0 >/dev/null
+	$(if $(ROOT),$(BIN)/python -m tests.network.soak,echo "make soak: not root: transfers with the kernel are skipped" >&2)
 	$(BIN)/te-apps trafficengine --device loopback --duration $(SOAK) $(ARGS)
 
 conformance: $(VENV)/developed

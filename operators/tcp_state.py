@@ -51,7 +51,7 @@ from tcp.limits import LIMITS
 from tcp.open import accept, listen
 from tcp.receive import receive
 from tcp.reset import reset_for
-from tcp.segment import SEGMENT, SYN
+from tcp.segment import ACK, SEGMENT, SYN
 from tcp.slots import SLOTS, give_slot, take_slot
 
 
@@ -187,7 +187,8 @@ def _unknown(eng, pkt, mbuf, meta, state, now, out):
 
 @inlined
 def _no_connection(eng, out, pkt, mbuf, meta, state, now):
-    """A SYN to an open port begins one; anything else is answered with an RST (RFC 9293 section 3.10.7.1).
+    """A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293 section 3.10.7.2), anything else
+    is answered with an RST (section 3.10.7.1).
 
     The new connection's slot, or the verdict with its sign changed.
     """
@@ -204,6 +205,8 @@ def _no_connection(eng, out, pkt, mbuf, meta, state, now):
             return i64(-KEEP if send_cookie(eng, out, pkt, mbuf, meta) else -DROP)
         return _accept(eng, pkt, meta, state, now)
     bump(counters, UNEXPECTED, 1)
+    if open_port and not i64(meta.tcp_flags) & (SYN | ACK):
+        return i64(-DROP)
     return i64(-KEEP if _reset(eng, out, pkt, mbuf, meta, counters) else -DROP)
 
 

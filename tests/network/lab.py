@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -187,14 +188,47 @@ class Lab:
         left, middle, right = self.namespace("a"), self.namespace("m"), self.namespace("b")
         self.veth(left, "v0", middle, "m0")
         self.veth(middle, "m1", right, "v1")
-        middle.run("ip", "link", "add", "br0", "type", "bridge")
-        for port in ("m0", "m1"):
-            middle.run("ip", "link", "set", port, "master", "br0")
-            middle.run("ip", "link", "set", port, "up")
-        middle.run("ip", "link", "set", "br0", "up")
+        _bridge(middle)
         left.configure("v0", ours)
         right.configure("v1", theirs)
         return left, middle, right
+
+    def distant(self, ours: str = "", theirs: str = "10.0.0.1/24") -> tuple[Namespace, Namespace, Namespace]:
+        """As `bridged`, with a `Wire` to be laid in the middle, from w0, which the bridge's m1 leads to, to w1."""
+        left, middle, right = self.namespace("a"), self.namespace("m"), self.namespace("b")
+        self.veth(left, "v0", middle, "m0")
+        self.veth(middle, "m1", middle, "w0")
+        self.veth(middle, "w1", right, "v1")
+        _bridge(middle)
+        for name in ("w0", "w1"):
+            middle.run("ip", "link", "set", name, "up")
+        left.configure("v0", ours)
+        right.configure("v1", theirs)
+        return left, middle, right
+
+
+def _bridge(middle: Namespace) -> None:
+    """Join m0 and m1."""
+    middle.run("ip", "link", "add", "br0", "type", "bridge")
+    for port in ("m0", "m1"):
+        middle.run("ip", "link", "set", port, "master", "br0")
+        middle.run("ip", "link", "set", port, "up")
+    middle.run("ip", "link", "set", "br0", "up")
+
+
+class Wire:
+    """The wire of a `distant` pair: frames come out *delay* seconds later; some, up to half of that later still, or twice."""
+
+    def __init__(self, middle: Namespace, delay: float, reorder: float = 0.0, duplicate: float = 0.0, seed: int = 1) -> None:
+        script = str(Path(__file__).parent / "wire.py")
+        self._process = middle.start(sys.executable, script, "w0", "w1", *map(str, (delay, reorder, duplicate, seed)))
+        wait_until(lambda: "ready" in self._process.errors or not self._process.running, what="the wire")
+        assert self._process.running, self._process.errors
+
+    def stop(self) -> dict[str, int]:
+        """What it did: `frames`, `reordered`, `duplicated`; `dropped` for want of room, and at most `late_us` late."""
+        self._process.signal(signal.SIGTERM)
+        return json.loads(self._process.finish().stdout)
 
 
 class Loss:
