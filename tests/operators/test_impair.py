@@ -183,6 +183,7 @@ def test_full_bursts_do_not_starve_what_is_due(bad: Bad) -> None:
     bad.send(turns=20)
 
 
+# No moment falls on another, and no frames fill a queue to the byte: cycles and seconds would differ about what comes first.
 PARAMS = st.fixed_dictionaries(
     {"seed": st.integers(0, 3)},
     optional={
@@ -190,10 +191,10 @@ PARAMS = st.fixed_dictionaries(
         "corrupt": st.sampled_from([0.2, 1.0]),
         "duplicate": st.sampled_from([0.3, 1.0]),
         "reorder": st.sampled_from([0.2, 0.9]),
-        "delay": st.sampled_from([0.5, 2.0]),
+        "delay": st.sampled_from([0.503, 2.003]),
         "jitter": st.sampled_from([0.25, 0.5]),
-        "rate": st.sampled_from([1000.0, 5000.0]),
-        "queue": st.sampled_from([60, 500]),
+        "rate": st.sampled_from([1009.0, 4993.0]),
+        "queue": st.sampled_from([60, 470]),
     },
 ).map(lambda params: {**params, **({"jitter": 0.0} if not params.get("delay") else {})})
 COURSE = st.lists(st.tuples(st.integers(0, 6), st.sampled_from([0.0, 0.1, 0.7, 3.0])), max_size=12)
