@@ -8,20 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.network.command import outcome, run_in, te_apps_in, wait_for_answer
+from tests.network.command import run_in, te_apps_in, wait_for_answer
 from tests.network.lab import Lab, Namespace, Process
 from tests.network.peers import nginx, wait_for_listener
 from tests.network.transferring import APP, KERNEL, OURS, THEIRS
 
 MANY = 200_000_000
-FETCH = ("curl", "-sS", "--http0.9", "-o", "/dev/null", "-w", "%{speed_download}")
+FETCH = ("curl", "-sS", "--http0.9", "-o", "/dev/null", "-w", "%{size_download} %{speed_download}")
 _SINK = """
 import socket, time
 connection = socket.create_server(("0.0.0.0", 9000)).accept()[0]
 start, count, room = time.monotonic(), 0, bytearray(1 << 20)
 while size := connection.recv_into(room):
     count += size
-print(count / (time.monotonic() - start))
+print(count, count / (time.monotonic() - start))
 """
 _SOURCE = """
 import socket, sys
@@ -36,17 +36,29 @@ def _sink(theirs: Namespace) -> Process:
     return process
 
 
+def _arrived(sink: Process, size: int) -> float:
+    count, speed = sink.finish().stdout.split()
+    assert int(count) == size
+    return float(speed)
+
+
+def _fetched(namespace: Namespace, url: str, size: int) -> float:
+    count, speed = namespace.run(*FETCH, url).stdout.split()
+    assert int(count) == size
+    return float(speed)
+
+
 def sent_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
     sink = _sink(theirs)
     run = run_in(ours, *APP, "--target", f"{THEIRS}:9000", "--peer", "any", "--connections", 1, "--send", size)
-    assert (run.code, run.result["client"]["BytesSent"]) == (0, size), run.errors
-    return float(sink.finish().stdout)
+    assert run.code == 0, run.errors
+    return _arrived(sink, size)
 
 
 def sent_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
     sink = _sink(theirs)
     ours.run(sys.executable, "-c", _SOURCE, THEIRS, str(size))
-    return float(sink.finish().stdout)
+    return _arrived(sink, size)
 
 
 def fetched_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
@@ -58,23 +70,22 @@ def fetched_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
 
 
 def fetched_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
-    return float(ours.run(*FETCH, f"http://{THEIRS}/").stdout)
+    return _fetched(ours, f"http://{THEIRS}/", size)
 
 
 def served_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
-    serve = ("--role", "server", "--listen", 8080, "--connections", 1, "--peer", "any", "--send", size)
-    process = te_apps_in(ours, *APP, *serve)
+    process = te_apps_in(ours, *APP, "--role", "server", "--listen", 8080, "--duration", 60, "--peer", "any", "--send", size)
     wait_for_answer(theirs, OURS)
-    speed = float(theirs.run(*FETCH, f"http://{OURS}:8080/").stdout)
-    run = outcome(process.finish())
-    assert run.result["server"]["BytesSent"] == size, run.errors
+    speed = _fetched(theirs, f"http://{OURS}:8080/", size)
+    process.signal()
+    process.finish()
     return speed
 
 
 def served_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
     with TemporaryDirectory() as home:
         server = nginx(ours, Path(home), bytes(size))
-        speed = float(theirs.run(*FETCH, f"http://{KERNEL}/").stdout)
+        speed = _fetched(theirs, f"http://{KERNEL}/", size)
         server.stop()
     return speed
 
