@@ -86,6 +86,7 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
         if mbuf == 0:
             mbuf = take(out)
             if mbuf == 0:
+                _count_lost(eng, counters, app, word)
                 break
         if word != REFUSED:
             _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
@@ -138,10 +139,24 @@ def _write_unusual(eng, conn, app, slot, mbuf):
         offset = distance(i64(seg.seq), i64(conn.iss)) - 1
         write_payload(eng, conn, app, slot, data(mbuf) + header_length(seg, i64(conn.peer_ip)), offset, length)
     _headers(eng, mbuf, seg, conn, app)
+    _count_unusual(counters, app, seg)
+
+
+@rare
+def _count_unusual(counters, app, seg):
     if i64(seg.rexmit):
         count_repeated(counters, app, seg)
     else:
-        count_sent(counters, app, i64(seg.tcp_flags), length)
+        count_sent(counters, app, i64(seg.tcp_flags), i64(seg.payload_len))
+
+
+@rare
+def _count_lost(eng, counters, app, word):
+    """There is no mbuf for a segment that counts as sent for TCP: so it does for the counters, beside no_mbuf."""
+    if word != REFUSED:
+        count_sent(counters, app, word & 0xFF, word >> 8)
+    else:
+        _count_unusual(counters, app, record_at(i64(eng.scratch), SEGMENT))
 
 
 @inlined
