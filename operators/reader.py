@@ -57,7 +57,8 @@ def _read(eng, transfer):
 
 @kernel
 def _step(eng, conn):
-    return min(i64(eng.window) >> 1, i64(conn.mss))
+    """What the window must grow by to be told (`tcp.window.offer`)."""
+    return min(i64(eng.window) >> 1, i64(record_at(limits_of(eng, conn), LIMITS).mss))
 
 
 @kernel

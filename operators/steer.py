@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dpdk_io.jit import kernel
 from dpdk_io.memory import i64
 from dpdk_io.ring import push
 from operators import wire
 from operators.parse import TCP, TCP6
 from operators.steering import owner, owner_ip6
 from pipeline import DROP, KEEP, NEXT, operator
+
+
+@kernel
+def _to_owner(state, steering, core, mbuf):
+    """Hand the packet over to *core*, unless that is this one or none; the verdict."""
+    if core < 0 or core == i64(steering[0].index):
+        return NEXT
+    state.misdirected += 1
+    if push(i64(steering[0].to[core]), mbuf):
+        return KEEP
+    state.ring_full += 1
+    return DROP
 
 
 @operator(
@@ -20,13 +33,7 @@ def steer(mbuf, meta, state, steering):
     if meta.kind != TCP:
         return NEXT
     core = owner(steering[0], i64(meta.src), i64(meta.dst), i64(meta.sport), i64(meta.dport))
-    if core < 0 or core == i64(steering[0].index):
-        return NEXT
-    state.misdirected += 1
-    if push(i64(steering[0].to[core]), mbuf):
-        return KEEP
-    state.ring_full += 1
-    return DROP
+    return _to_owner(state, steering, core, mbuf)
 
 
 @operator(
@@ -40,10 +47,4 @@ def steer6(pkt, mbuf, meta, state, steering):
         return NEXT
     ip = pkt + i64(meta.l3)
     core = owner_ip6(steering[0], ip + wire.IP6_SRC, ip + wire.IP6_DST, i64(meta.sport), i64(meta.dport))
-    if core < 0 or core == i64(steering[0].index):
-        return NEXT
-    state.misdirected += 1
-    if push(i64(steering[0].to[core]), mbuf):
-        return KEEP
-    state.ring_full += 1
-    return DROP
+    return _to_owner(state, steering, core, mbuf)
