@@ -19,7 +19,7 @@ _WHERE = np.dtype([(name, "<i8") for name in ("l3", "l4", "payload", "payload_le
 
 
 class Neighbourly(NamedTuple):
-    """A solicitation or advertisement: *source* is 0 of somebody who looks whether *target* is free, *mac* None if none is named."""
+    """A solicitation or advertisement. The source is 0 of somebody who looks whether the target is free."""
 
     is_question: bool
     source: int

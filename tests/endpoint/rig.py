@@ -13,6 +13,7 @@ from scapy.packet import Packet, Raw
 
 from apps.addresses import Interface, parse_ip
 from apps.endpoint.host import Host
+from apps.endpoint.mistakes import Report
 from apps.endpoint.requests import Requests
 from apps.endpoint.scheduler import Scheduler
 from apps.endpoint.site import Site
@@ -58,18 +59,24 @@ class Rig:
     and the host has addresses of both families."""
 
     def __init__(
-        self, neighbours: Sequence[str] | None = None, gateway: str | None = None, ip6: bool = False, **tuning: Any
+        self,
+        neighbours: Sequence[str] | None = None,
+        gateway: str | None = None,
+        ip6: bool = False,
+        report: Report | None = None,
+        **tuning: Any,
     ) -> None:
         self.ip6 = ip6
+        report = report or _give_up
         self.ours, self.theirs, self.router = (OURS6, THEIRS6, ROUTER6) if ip6 else (OURS, THEIRS, ROUTER)
         neighbours = (self.theirs,) if neighbours is None else neighbours
         known = {parse_ip(ip): int(THEIR_MAC.replace(":", ""), 16) for ip in neighbours}
         interfaces = (Interface(parse_ip(OURS), 24), *([Interface(parse_ip(OURS6), 64)] if ip6 else []))
         gateways = (parse_ip(gateway),) if gateway else ()
         site = Site(interfaces, int(OUR_MAC.replace(":", ""), 16), gateways, known, (1, 2))
-        self.host = Host(site, seed=1, tuning=Tuning(**tuning), report=_give_up)
+        self.host = Host(site, seed=1, tuning=Tuning(**tuning), report=report)
         self.requests = Requests(self.host, manual=True)
-        self.scheduler = Scheduler(self.requests, _give_up)
+        self.scheduler = Scheduler(self.requests, report)
         self.irs, self.iss = IRS, 0
         self.our_port, self.their_port = OUR_PORT, THEIR_PORT
 
