@@ -60,7 +60,7 @@ class Discovery:
         where.payload, where.payload_len = int(where.l4) + wire.ICMP_HEADER, len(message) - wire.ICMP_HEADER
         memory = np.frombuffer(packet, np.uint8)
         place = int(memory.ctypes.data)
-        if len(message) < wire.ND_OPTIONS or not is_neighbourly(place, where):
+        if not is_neighbourly(place, where):
             return None
         is_question = message[0] == wire.ND_SOLICITATION
         told = int(option(place, where, wire.ND_SOURCE_MAC if is_question else wire.ND_TARGET_MAC))

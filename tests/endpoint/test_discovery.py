@@ -129,10 +129,11 @@ def test_what_is_broken_is_counted_and_believed_in_nothing(rig: Rig, name: str) 
     assert rig.host.counters == {"bad_nd": 1}
 
 
-def test_a_next_hop_is_asked_for_and_the_syn_follows_the_answer(rig: Rig) -> None:
+@pytest.mark.parametrize("source", [THEIRS6, "fe80::5"])
+def test_a_next_hop_is_asked_for_and_the_syn_follows_the_answer(rig: Rig, source: str) -> None:
     rig.begin(f"CONNECT {rig.socket()} {THEIRS6} 80")
     assert asked(rig) == [(THEIRS6, OURS6)]
-    rig.put(advertisement())
+    rig.put(advertisement(src=source))
     [frame] = rig.take()
     assert (frame.dst, frame[IPv6].dst, str(frame[TCP].flags)) == (THEIR_MAC, THEIRS6, "S")
     rig.begin(f"CONNECT {rig.socket()} {THEIRS6} 80")

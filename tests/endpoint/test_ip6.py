@@ -191,6 +191,17 @@ def test_a_listener_may_want_one_family_alone(rig: Rig) -> None:
     assert opened(rig, rig.from_peer()) == "SA"
 
 
+@pytest.mark.parametrize("first", ["10 ::", "2 0.0.0.0"])
+def test_the_two_families_may_have_a_port_each(rig: Rig, first: str) -> None:
+    for place in sorted(("10 ::", "2 0.0.0.0"), key=lambda place: place != first):
+        domain, ip = place.split()
+        fd = rig.done(f"SOCKET {domain} 1 6")
+        if domain == "10":
+            rig.done(f"SETSOCKOPT {fd} SOL_IPV6 IPV6_V6ONLY 1")
+        rig.done(f"BIND {fd} {ip} 80")
+        rig.done(f"LISTEN {fd} 5")
+
+
 def test_who_listens_at_an_address_comes_first(rig: Rig) -> None:
     fds = [rig.socket() for _ in range(3)]
     places = ("::", OURS6, f"::ffff:{OURS}")
@@ -439,6 +450,18 @@ def test_errors_that_are_not_believed(rig: Rig) -> None:
     assert rig.state(fd) == "SYN_SENT"
     assert rig.host.counters == {"icmp_ignored": 7}
     assert rig.take() == []
+
+
+def test_an_error_of_ip6_is_about_no_connection_of_ip4() -> None:
+    """`::10.0.0.1` is the same number as 10.0.0.1."""
+    rig = Rig(neighbours=(THEIRS,), ip6=True)
+    fd = rig.done("SOCKET 2 1 6")
+    asked = rig.begin(f"CONNECT {fd} {THEIRS} 9000")
+    syn = rig.take()[0][TCP]
+    quoted = bytes(IPv6(src=f"::{OURS}", dst=f"::{THEIRS}") / TCP(sport=syn.sport, dport=9000, seq=syn.seq))[:48]
+    rig.put(IPv6(src=ROUTER6, dst=OURS6) / ICMPv6DestUnreach(code=4) / IPerror6(quoted))
+    assert asked.answer is None
+    assert rig.host.counters == {"icmp_ignored": 1}
 
 
 @pytest.fixture(autouse=True)
