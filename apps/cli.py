@@ -113,7 +113,7 @@ def macswap(
 @app.command()
 def endpoint(
     context: typer.Context, devices: o.Devices = None, interfaces: o.Ips = None, control: o.Control = None,
-    gateway: o.Gateway = None, mac: o.Mac = None,
+    gateways: o.Gateways = None, mac: o.Mac = None,
     neighbours: o.Neighbours = None, clock: o.Clock = None, timestamps: o.Timestamps = None, sack: o.Sack = None,
     window_scale: o.WindowScale = None, ecn: o.Ecn = None, congestion: o.Congestion = None, seed: o.Seed = None,
     cores: o.Cores = None, name: o.Name = None, mbuf_cnt: o.MbufCnt = None, cache_size: o.CacheSize = None,

@@ -56,7 +56,6 @@ Ips = Annotated[
         "--ip", "Our address on the device's link, IPv4 or IPv6, or a range: FIRST-LAST/LEN, NET/LEN. Repeatable.", "ADDR/LEN"
     ),
 ]
-Gateway = Annotated[str | None, _option("--gateway", "The router to targets that are not on the link.", "IP")]
 Gateways = Annotated[
     list[str] | None, _option("--gateway", "The router to targets that are not on the link. Once for each family.", "IP")
 ]

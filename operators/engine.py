@@ -10,7 +10,7 @@ import numpy as np
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from tcp.connection import CLIENT, COLD, CONN
-from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest
+from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, octets_of
 
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
@@ -249,7 +249,7 @@ def addresses_at(eng):
 @inlined
 def identity(eng, ip):
     """32 bits that stand for the address for ever: numbers of IPv6 addresses are given anew."""
-    return ip if ip < FIRST_NUMBER else digest(addresses_at(eng), ip, i64(eng.isn_key0), i64(eng.isn_key1))
+    return ip if ip < FIRST_NUMBER else digest(octets_of(addresses_at(eng), ip), i64(eng.isn_key0), i64(eng.isn_key1))
 
 
 @kernel

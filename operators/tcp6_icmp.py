@@ -31,8 +31,6 @@ _UNREACHABLE, _TOO_BIG, _TIME_EXCEEDED, _PARAMETER = 1, 2, 3, 4
 _PORT, _NEXT_HEADER = 4, 1
 _MTU = 4
 _MOST_MTU = 0xFFFF
-MIN_MTU = 1280
-"""Every link takes so much (RFC 8200 section 5), whatever a router says."""
 _QUOTED = wire.IP6_HEADER + 8
 """Bytes of the quoted packet that are needed: TCP's ports and sequence number."""
 _NONE, _DAMAGED, _STRANGE = -1, -2, -3
@@ -97,10 +95,11 @@ def _tell(eng, out, icmp, slot, now):
 
 @kernel
 def _as_icmp(icmp):
-    """Type and code of the ICMP error that means the same, in one number, and the MTU that a packet was too big for."""
+    """Type and code of the ICMP error that means the same, in one number, and the MTU that a packet was too big for: what every
+    link takes at least, whatever a router says."""
     kind, code = load8(icmp + wire.ICMP_TYPE), load8(icmp + wire.ICMP_CODE)
     if kind == _TOO_BIG:
-        return i64(UNREACHABLE << 8 | FRAGMENTATION_NEEDED), max(min(be32(icmp + _MTU), _MOST_MTU), MIN_MTU)
+        return i64(UNREACHABLE << 8 | FRAGMENTATION_NEEDED), max(min(be32(icmp + _MTU), _MOST_MTU), wire.IP6_MIN_MTU)
     if kind == _TIME_EXCEEDED:
         return i64(TIME_EXCEEDED << 8), i64(0)
     if kind == _UNREACHABLE:

@@ -160,9 +160,8 @@ def _take_out(table, address, place):
 
 
 @rare
-def digest(table, number, key0, key1):
-    """32 bits that stand for the address itself, whatever its number: what an initial sequence number is made from."""
-    octets = octets_of(table, number)
+def digest(octets, key0, key1):
+    """32 bits that stand for the address at *octets*, whatever its number: what an initial sequence number is made from."""
     return siphash12(key0, key1, siphash12(key0, key1, load64(octets), i64(0)) ^ load64(octets + 8), i64(1)) & 0xFFFFFFFF
 
 

@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from apps.addresses import ip_text
 from apps.endpoint.control import ControlSocket, Server
 from apps.endpoint.device import Link
-from apps.endpoint.host import Host, Site
+from apps.endpoint.host import Host
 from apps.endpoint.options import EndpointConfig
 from apps.endpoint.requests import Requests
 from apps.endpoint.scheduler import Scheduler
+from apps.endpoint.site import Site
 from apps.engine import Signals, port_options, port_statistics
 from apps.isn_secret import isn_secret
 from apps.result import CoreResult, Result, add_up
@@ -60,7 +61,7 @@ def _site(config: EndpointConfig, port: Port) -> Site:
     keys, clock = (config.seed or 0, config.seed or 0), 0
     if config.seed is None:
         keys, clock = isn_secret() or (secrets.randbits(63), secrets.randbits(63)), time.time_ns() // 1000
-    return Site(config.interfaces, mac, config.gateway, config.neighbours, keys, clock)
+    return Site(config.interfaces, mac, config.gateways, config.neighbours, keys, clock)
 
 
 class _Endpoint:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from apps.addresses import is_ip6
 from apps.config import CONGESTION
+from apps.endpoint.packets import Place
 from apps.endpoint.settings import Settings
 from apps.endpoint.tuning import Ecn, Tuning
 from dpdk_io.memory import aligned
@@ -40,6 +42,8 @@ from tcp.connection import (
 from tcp.deadlines import expire_after
 from tcp.events import EV_FIN
 from tcp.icmp import FRAGMENTATION_NEEDED, UNREACHABLE, on_icmp
+from tcp.ip6 import FIRST_NUMBER
+from tcp.limits import IP6_LONGER
 from tcp.open import accept, connect
 from tcp.receive import receive
 from tcp.reset import reset_of
@@ -50,7 +54,7 @@ from tcp.transmit import next_segment
 from tcp.window import offer
 
 MSS = 1460
-"""Payload of a segment on a link with an MTU of 1500 bytes."""
+"""Payload of a segment over IPv4 on a link with an MTU of 1500 bytes."""
 _LARGEST_WINDOW = 65_535 << 14
 _NEGOTIATED = {"window_scale": WS_OK, "sack": SACK_OK, "timestamps": TS_OK, "ecn": ECN_OK}
 _ORPHAN_RETRIES = 8
@@ -58,14 +62,14 @@ _ORPHAN_RETRIES = 8
 
 
 class Connection:
-    """A TCP connection. Times are microseconds of the host's clock."""
+    """A TCP connection, over IPv6 if *ip6*. Times are microseconds of the host's clock."""
 
-    def __init__(self, settings: Settings, tuning: Tuning) -> None:
+    def __init__(self, settings: Settings, tuning: Tuning, ip6: bool = False) -> None:
         self._conn_memory, self._cold_memory, self._out_memory = aligned(1, CONN), aligned(1, COLD), aligned(1, SEGMENT)
         self.conn: Any = self._conn_memory[0]
         self.cold: Any = self._cold_memory[0]
         self.out: Any = self._out_memory[0]
-        mss = min(MSS, settings.maxseg or MSS)
+        mss = min(MSS, settings.maxseg + (IP6_LONGER if ip6 else 0)) if settings.maxseg else MSS
         self._boards = new_boards(1)
         self._asks_for_ecn = tuning.ecn is Ecn.ON
         self._block = new_limits(
@@ -108,16 +112,16 @@ class Connection:
         if idle and before != int(limits.keepalive_ms):
             self.wait(int(limits.keepalive_ms), now)
 
-    def connect(self, settings: Settings, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
+    def connect(self, settings: Settings, local: Place, peer: Place, iss: int, now: int) -> None:
         """Active open."""
         if not self._asks_for_ecn:
             self._limits.bits = int(self._limits.bits) & ~ECN_OK
-        connect(self.conn, self._limits, *local, *peer, iss)
+        connect(self.conn, self._limits, *_numbered(local), *_numbered(peer), iss)
         self.configure(settings, now)
 
-    def accept(self, seg: Any, settings: Settings, local: tuple[int, int], peer: tuple[int, int], iss: int, now: int) -> None:
+    def accept(self, seg: Any, settings: Settings, local: Place, peer: Place, iss: int, now: int) -> None:
         """Passive open by the SYN *seg*."""
-        accept(self.conn, self.cold, seg, self._limits, *local, *peer, iss, now)
+        accept(self.conn, self.cold, seg, self._limits, *_numbered(local), *_numbered(peer), iss, now)
         self.configure(settings, now)
 
     def receive(self, seg: Any, now: int) -> tuple[int, int]:
@@ -264,3 +268,8 @@ class Connection:
             "recovering": "timeout" if bits & (REWOUND | TIMED_OUT) else "loss" if bits & RECOVERY else "",
             "negotiated": [name for name, bit in _NEGOTIATED.items() if bits & bit and self.state > SYN_SENT],
         }
+
+
+def _numbered(place: Place) -> Place:
+    """An address in 32 bits. Of an IPv6 address TCP need only know that it is one: sockets are found by whole addresses."""
+    return (FIRST_NUMBER, place[1]) if is_ip6(place[0]) else place

@@ -1,285 +1,138 @@
-"""One host on one link: frames in, frames out, a clock that somebody else sets, and the sockets between."""
+"""One host on one link: its TCP connections between the network and the sockets, and a clock that somebody else sets."""
 
 from __future__ import annotations
 
 import errno
-import random
-import struct
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from apps.addresses import Interface
+from apps.addresses import is_ip6
+from apps.endpoint.arrivals import MOST_HALF_OPEN, Arrivals
 from apps.endpoint.connection import Connection
-from apps.endpoint.frames import Ethernet, Ipv4, Place, Reader, Writer, arp, ethernet, icmp_error, ipv4, is_ping
-from apps.endpoint.icmp import TOO_LARGE, is_fatal, meaning
-from apps.endpoint.neighbours import Neighbours
-from apps.endpoint.settings import retransmission_seconds
+from apps.endpoint.families import ANY4, ANY6, domain_of
+from apps.endpoint.isn import InitialNumbers
+from apps.endpoint.mistakes import Report, report_mistake
+from apps.endpoint.network import Network
+from apps.endpoint.packets import Key, Place
+from apps.endpoint.ports import Ports
+from apps.endpoint.site import Site
 from apps.endpoint.sockets import Phase, Socket
 from apps.endpoint.timers import Timers
 from apps.endpoint.tuning import Tuning
-from dpdk_io.memory import aligned
-from operators import wire
-from tcp import SEGMENT
 from tcp.connection import CLOSED, SYN_RECEIVED, SYN_SENT
-from tcp.events import (
-    EV_CLOSED,
-    EV_DATA,
-    EV_ESTABLISHED,
-    EV_FIN,
-    EV_OUT_OF_ORDER,
-    EV_RESET,
-    EV_REUSE,
-    EV_RST_DUE,
-    EV_SYN,
-    EV_TIMEOUT,
-)
-from tcp.isn import initial
-from tcp.open import listen
-from tcp.reset import reset_for
-from tcp.segment import ACK, FIN, RST, SYN
+from tcp.events import EV_CLOSED, EV_ESTABLISHED, EV_FIN, EV_RESET, EV_RST_DUE, EV_TIMEOUT
 
-_EPHEMERAL = range(32_768, 61_000)
-_MOST_HALF_OPEN = 1024
-_FIRST_GROUP = 0xE0000000
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where the host stands: its addresses, MAC address, router and the neighbours it need not ask for."""
-
-    interfaces: tuple[Interface, ...]
-    mac: int
-    gateway: int | None = None
-    neighbours: dict[int, int] = field(default_factory=dict)
-    isn_keys: tuple[int, int] = (0, 0)
-    isn_clock: int = 0
-    """Microseconds by which the clock of sequence numbers is ahead of the host's."""
-
-
-class Packet(NamedTuple):
-    """Where a segment arrived, and from whom."""
-
-    local: Place
-    peer: Place
-    source_mac: int
+_WILDCARDS = (ANY4, ANY6)
+_EPOCH_US = 1_000_000
+_MOST_REPORTS = 10
+"""Of mistakes: a peer that knows how to cause one could fill a disk."""
 
 
 class Host:
-    """Everything between a device and the calls. `now` is in microseconds; `frames` wait to be sent."""
+    """Everything between a device and the calls. `now` is in microseconds; `frames` wait to be sent.
 
-    def __init__(self, site: Site, now: int = 1_000_000, seed: int | None = None, tuning: Tuning | None = None) -> None:
+    A frame or a timer that fails by a mistake in this program is counted and told to *report*, and ends the connection that it
+    is about: the others live on.
+    """
+
+    def __init__(
+        self, site: Site, now: int = _EPOCH_US, seed: int | None = None, tuning: Tuning | None = None,
+        report: Report = report_mistake,
+    ) -> None:  # fmt: skip
         self.site = site
         self.tuning = tuning or Tuning()
-        self.now = now
-        self.frames: deque[bytes] = deque()
-        self.connections: dict[tuple[int, int, int, int], Socket] = {}
-        self.listeners: dict[tuple[int, int], Socket] = {}
-        self.bound: set[Socket] = set()
-        self.counters: Counter[str] = Counter()
-        self.addresses = tuple(interface.address for interface in site.interfaces)
-        self._neighbours = Neighbours(site.neighbours, self._ask, self._silent)
-        self._reader = Reader()
-        self._writer = Writer(site.mac)
-        self._reset_memory = aligned(1, SEGMENT)
-        self._reset: Any = self._reset_memory[0]
-        self._random = random.Random(seed)
+        self.connections: dict[Key, Socket] = {}
+        self.ports = Ports(self.connections, seed)
+        self.network = Network(site, Arrivals(self), now)
+        self.concerned: Socket | None = None
+        """Whose frame or timer is being worked on."""
+        self._report = report
         self._timers = Timers()
-        self._to_ourselves: deque[bytes] = deque()
+        self._numbers = InitialNumbers(site.isn_keys)
 
-    # Time.
+    @property
+    def now(self) -> int:
+        """The time."""
+        return self.network.now
+
+    @property
+    def frames(self) -> deque[bytes]:
+        """What waits to be sent."""
+        return self.network.frames
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was dropped, by reason."""
+        return self.network.counters
+
+    # Time and frames.
 
     @property
     def deadline(self) -> int | None:
         """When `fire` is due next; None: never."""
-        times = [time for time in (self._timers.first, self._neighbours.deadline) if time is not None]
+        times = [time for time in (self._timers.first, self.network.deadline) if time is not None]
         return min(times, default=None)
 
     def fire(self, now: int) -> None:
         """It is *now*: do what is due."""
-        self.now = max(self.now, now)
-        self._neighbours.fire(self.now)
+        self.network.now = max(self.now, now)
+        self._guarded("asking for a neighbour", self.network.fire)
         for socket in self._timers.due(self.now):
-            connection = socket.connection
-            if connection is None or connection.deadline is None:
-                continue
-            events = connection.on_timer(self.now)
-            if events & EV_RST_DUE:
-                self._send(connection.reset(), socket)
-            self._settle(socket, connection, events, CLOSED)
+            self._guarded("a timer", partial(self._on_timer, socket))
         self.settle()
 
-    # Frames.
+    def _on_timer(self, socket: Socket) -> None:
+        connection = socket.connection
+        if connection is None or connection.deadline is None:
+            return
+        self.concerned = socket
+        events = connection.on_timer(self.now)
+        if events & EV_RST_DUE:
+            self._send(connection.reset(), socket)
+        self.follow(socket, connection, events, CLOSED)
 
     def frame(self, frame: bytes) -> None:
         """What the device received."""
-        self._frame(frame)
+        self._hear(frame)
         self.settle()
 
     def settle(self) -> None:
         """Hear what we have sent to an address of our own."""
-        while self._to_ourselves:
-            self._frame(self._to_ourselves.popleft())
+        while self.network.to_ourselves:
+            self._hear(self.network.to_ourselves.popleft())
 
-    def _frame(self, frame: bytes) -> None:
-        self.counters[self._taken_in(frame)] += 1
-        del self.counters[""]
+    def _hear(self, frame: bytes) -> None:
+        self._guarded(f"a frame of {len(frame)} bytes", partial(self.network.take_in, frame))
 
-    def _taken_in(self, frame: bytes) -> str:
-        """Take *frame* in; why it was dropped, or nothing."""
-        if len(frame) < wire.ETH_HEADER:
-            return "runt"
-        ether = ethernet(frame)
-        if ether.destination != self.site.mac and not ether.to_group:
-            return "not_for_us"
-        if ether.ethertype == wire.ETHERTYPE_ARP:
-            return self._arp(ether)
-        if ether.ethertype != wire.ETHERTYPE_IPV4:
-            return "not_for_us"
-        ip = ipv4(ether.content)
-        if ip is None:
-            return "bad_ip"
-        if ip.destination not in self.addresses or ether.to_group:
-            return "not_for_us"
-        if not self._is_station(ip.source):
-            return "bad_source"
-        if ip.is_fragment:
-            return "fragment"
-        if ip.protocol == wire.PROTO_TCP:
-            return self._segment(ip, ether.source)
-        return self._icmp(ip, ether.source) if ip.protocol == wire.PROTO_ICMP else "not_for_us"
+    def _guarded(self, what: str, work: Callable[[], None]) -> None:
+        """Do *work*; should it fail, the connection concerned ends, and nothing else."""
+        self.concerned = None
+        try:
+            work()
+        except Exception as error:
+            self._mistake(what, error)
 
-    def _is_station(self, ip: int) -> bool:
-        """Whether *ip* can be the address of somebody who sends (MUST-63)."""
-        if ip >> 24 in (0, 127) or ip >= _FIRST_GROUP:
-            return False
-        return all(i.is_host(ip) for i in self.site.interfaces if i.holds(ip))
-
-    def _arp(self, ether: Ethernet) -> str:
-        """Requests for our addresses are answered, answers noted."""
-        packet = arp(ether.content)
-        if packet is None or packet.operation not in (wire.ARP_REQUEST, wire.ARP_REPLY):
-            return "bad_arp"
-        if packet.target_ip not in self.addresses:
-            return "not_for_us"
-        if packet.operation == wire.ARP_REPLY:
-            self._neighbours.learn(packet.sender_ip, packet.sender_mac)
-        elif packet.sender_ip != packet.target_ip:
-            self.frames.append(self._writer.arp_reply(packet.target_ip, packet.sender_mac, packet.sender_ip))
-        return ""
-
-    def _icmp(self, ip: Ipv4, source_mac: int) -> str:
-        """Pings are answered. An error about one of our segments fails a connection that is being opened, and is remembered
-        otherwise (RFC 1122 section 4.2.3.9); it must quote a sequence number in flight (RFC 5927 section 4.1)."""
-        if is_ping(ip):
-            self._emit(self._writer.echo_reply(ip, source_mac), ip.source)
-            return ""
-        error = icmp_error(ip)
-        socket = self.connections.get(error.key) if error is not None else None
-        if error is None or socket is None or socket.connection is None or not socket.connection.covers(error.seq):
-            return "icmp_ignored"
-        if (error.type, error.code) == TOO_LARGE:
-            socket.connection.on_too_large(error.seq, error.mtu, self.now)
-            self.transmit(socket)
-        code = meaning(error.type, error.code)
-        if code:
-            self._fail(socket, code)
-        return ""
-
-    def _fail(self, socket: Socket, code: int) -> None:
-        """An error from the network: it ends what is being opened by us, nothing else."""
-        if socket.state == SYN_SENT and is_fatal(code):
-            self.drop(socket)
-            socket.error = code
-        else:
-            socket.soft_error = code
-
-    def _segment(self, ip: Ipv4, source_mac: int) -> str:
-        """A TCP segment for one of our addresses."""
-        wrong = self._reader.read(ip)
-        if wrong:
-            return wrong
-        sport, dport = struct.unpack_from(">HH", ip.payload)
-        packet = Packet((ip.destination, dport), (ip.source, sport), source_mac)
-        socket = self.connections.get((*packet.local, *packet.peer))
+    def _mistake(self, what: str, error: Exception) -> None:
+        self.counters["mistakes"] += 1
+        if self.counters["mistakes"] <= _MOST_REPORTS:
+            self._report(what, error)
+        socket, self.concerned = self.concerned, None
         if socket is None:
-            return self._to_nobody(packet)
-        if self._held_back(socket):
-            return "held_back"
-        self._to_connection(socket, packet)
-        return ""
-
-    def _held_back(self, socket: Socket) -> bool:
-        """The handshake's last ACK is not heard while the accept queue is full, or before data when that is waited for."""
-        listener, seg, connection = socket.listener, self._reader.segment, socket.connection
-        if listener is None or connection is None or connection.state != SYN_RECEIVED:
-            return False
-        flags = int(seg.tcp_flags)
-        if flags & (ACK | RST | SYN) != ACK:
-            return False
-        if len(listener.accepted) > listener.backlog:
-            return True
-        deferred = listener.settings.defer_accept
-        if not deferred or int(seg.payload_len) or flags & FIN:
-            return False
-        if socket.deferred_until is None:
-            seconds = retransmission_seconds(deferred)
-            socket.deferred_until = self.now + seconds * 1_000_000
-            connection.wait(seconds * 1000, self.now)
-            self._timers.set(socket, connection.deadline)
-        return self.now < socket.deferred_until
-
-    def _to_connection(self, socket: Socket, packet: Packet) -> None:
-        connection, seg = socket.connection, self._reader.segment
-        assert connection is not None
-        before = connection.state
-        events, taken = connection.receive(seg, self.now)
-        if events & EV_REUSE:
-            self._forget(socket)
-            self._to_nobody(packet)
             return
-        text = bool(events & EV_DATA) or bool(events & EV_OUT_OF_ORDER and int(seg.payload_len))
-        if text and socket.refuses_data(before):
-            self._answer_with_reset(packet)
-            self.drop(socket)
-            socket.error = errno.ECONNRESET
-            return
-        if events & EV_RST_DUE:
-            self._answer_with_reset(packet)
-        socket.unread += taken
-        self._settle(socket, connection, events, before)
-
-    def _to_nobody(self, packet: Packet) -> str:
-        """A segment for no connection: a SYN may open one, everything else gets an RST (RFC 9293 section 3.10.7.1)."""
-        ip, port = packet.local
-        listener = self.listeners.get((ip, port)) or self.listeners.get((0, port))
-        events = EV_RST_DUE if listener is None else int(listen(self._reader.segment))
-        if events & EV_RST_DUE:
-            self._answer_with_reset(packet)
-        return self._open_passively(listener, packet) if listener is not None and events & EV_SYN else ""
-
-    def _open_passively(self, listener: Socket, packet: Packet) -> str:
-        if len(listener.accepted) > listener.backlog or len(listener.half_open) >= _MOST_HALF_OPEN:
-            return "backlog"
-        child = Socket(self, listener.settings.copy())
-        child.phase = Phase.CONNECTED
-        child.local, child.peer, child.peer_mac, child.listener = packet.local, packet.peer, packet.source_mac, listener
-        child.connection = Connection(child.settings, self.tuning)
-        isn = self._isn(child.local, child.peer)
-        child.connection.accept(self._reader.segment, child.settings, child.local, child.peer, isn, self.now)
-        listener.half_open[child.key] = child
-        self.connections[child.key] = child
-        self.transmit(child)
-        return ""
-
-    def _answer_with_reset(self, packet: Packet) -> None:
-        if reset_for(self._reader.segment, self._reset):
-            self._emit(self._writer.tcp(self._reset, packet.local, packet.peer, packet.source_mac), packet.peer[0])
+        try:
+            self.abort(socket)
+        except Exception as failure:
+            self._report("ending a connection", failure)
+            self.forget(socket)
+        socket.connection = None
+        socket.error = errno.EIO
 
     # What follows from events.
 
-    def _settle(self, socket: Socket, connection: Connection, events: int, before: int) -> None:
+    def follow(self, socket: Socket, connection: Connection, events: int, before: int) -> None:
+        """Let *socket* know what a segment in the state *before*, or a timer, did to its connection; send what is to be sent."""
         if events & EV_ESTABLISHED and socket.listener is not None:
             socket.listener.half_open.pop(socket.key, None)
             socket.listener.accepted.append(socket)
@@ -290,7 +143,15 @@ class Host:
             socket.error = _error_of(events, before, socket)
         self.transmit(socket)
         if events & EV_CLOSED:
-            self._forget(socket)
+            self.forget(socket)
+
+    def fail(self, socket: Socket, code: int) -> None:
+        """An error from the network: it ends what is being opened by us, nothing else."""
+        if socket.state == SYN_SENT:
+            self.drop(socket)
+            socket.error = code
+        else:
+            socket.soft_error = code
 
     def transmit(self, socket: Socket) -> None:
         """Send what the connection of *socket* has to send now, and note when it wants to be woken."""
@@ -300,42 +161,22 @@ class Host:
         connection.offer(socket.settings.receive_room, socket.unread)
         for out in connection.segments(self.now):
             self._send(out, socket)
-        self._timers.set(socket, connection.deadline)
+        self.wake(socket)
+
+    def wake(self, socket: Socket) -> None:
+        """Note when the connection of *socket* wants to be woken."""
+        self._timers.set(socket, socket.connection.deadline if socket.connection is not None else None)
 
     def _send(self, out: Any, socket: Socket) -> None:
-        """The segment *out* of *socket*, by its neighbour's MAC address."""
+        """The segment *out* of *socket*, to where the SYN came from if the peer sent it."""
         assert socket.peer is not None
-        settings, local, peer = socket.settings, socket.local, socket.peer
-        frame = self._writer.tcp(out, local, peer, self.site.mac, settings.tos | int(out.ect), settings.ttl)
-        if peer[0] in self.addresses:
-            self._emit(frame, peer[0])
-            return
-        if socket.peer_mac is not None:
-            self._emit(socket.peer_mac.to_bytes(6, "big") + frame[6:], peer[0])
-            return
-        hop = self._next_hop(peer[0])
-        if hop is None:
-            self.counters["no_route"] += 1
-        elif not self._neighbours.send(hop, lambda mac: self.frames.append(mac.to_bytes(6, "big") + frame[6:]), self.now):
-            self.counters["no_neighbour"] += 1
+        settings = socket.settings
+        tos, ttl = (settings.tclass, settings.hops) if is_ip6(socket.peer[0]) else (settings.tos, settings.ttl)
+        self.network.send_segment(out, socket.local, socket.peer, socket.peer_mac, tos | int(out.ect), ttl)
 
-    def _emit(self, frame: bytes, ip: int) -> None:
-        (self._to_ourselves if ip in self.addresses else self.frames).append(frame)
-
-    def _next_hop(self, ip: int) -> int | None:
-        if self._neighbours.is_known(ip) or any(interface.holds(ip) for interface in self.site.interfaces):
-            return ip
-        return self.site.gateway
-
-    def _ask(self, ip: int) -> None:
-        own = next((i.address for i in self.site.interfaces if i.holds(ip)), self.addresses[0])
-        self.frames.append(self._writer.arp_request(own, ip))
-
-    def _silent(self, hop: int) -> None:
-        """Nobody answers for *hop*."""
-        for socket in list(self.connections.values()):
-            if socket.peer is not None and socket.peer_mac is None and self._next_hop(socket.peer[0]) == hop:
-                self._fail(socket, errno.EHOSTUNREACH)
+    def initial_number(self, local: Place, peer: Place) -> int:
+        """The first sequence number of a connection opened now."""
+        return self._numbers.of(local, peer, self.now + self.site.isn_clock)
 
     # What sockets ask for.
 
@@ -343,100 +184,71 @@ class Host:
         """BIND."""
         if socket.local[1] or socket.connection is not None:
             raise OSError(errno.EINVAL, "bound already")
-        if ip and ip not in self.addresses:
+        if domain_of(ip) not in socket.reach:
+            raise OSError(errno.EINVAL, "IPV6_V6ONLY")
+        if ip not in _WILDCARDS and not self.site.is_ours(ip):
             raise OSError(errno.EADDRNOTAVAIL, "not our address")
-        if port == 0:
-            port = self._free_port(lambda port: not any(self._conflicts(socket, ip, port)))
-        elif any(self._conflicts(socket, ip, port)):
-            raise OSError(errno.EADDRINUSE, "port")
-        socket.bound_ip, socket.local = ip, (ip, port)
-        self.bound.add(socket)
-
-    def _conflicts(self, socket: Socket, ip: int, port: int) -> Iterator[bool]:
-        """Whoever has the port, unless both allow that others have it as well and neither listens."""
-        for other in {*self.bound, *self.connections.values()}:
-            if other is socket or other.local[1] != port or (ip and other.local[0] and other.local[0] != ip):
-                continue
-            shared = socket.settings.reuseaddr and other.settings.reuseaddr and not other.listening
-            yield not shared
-
-    def _free_port(self, is_free: Callable[[int], bool]) -> int:
-        start = self._random.randrange(len(_EPHEMERAL))
-        for k in range(len(_EPHEMERAL)):
-            port = _EPHEMERAL[(start + k) % len(_EPHEMERAL)]
-            if is_free(port):
-                return port
-        raise OSError(errno.EADDRNOTAVAIL, "no port is free")
+        self.ports.bind(socket, ip, port)
 
     def listen(self, socket: Socket, backlog: int) -> None:
         """LISTEN; once more changes the backlog."""
         if not socket.listening and (socket.state != CLOSED or socket.phase is not Phase.UNCONNECTED):
             raise OSError(errno.EINVAL, "not a fresh socket")
         if not socket.local[1]:
-            self.bind(socket, 0, 0)
-        other = self.listeners.get(socket.local, socket)
-        if other is not socket:
-            raise OSError(errno.EADDRINUSE, "somebody listens")
-        socket.backlog = backlog if backlog >= 0 else _MOST_HALF_OPEN
+            self.ports.bind(socket, socket.bound_ip, 0)
+        self.ports.listen(socket)
+        socket.backlog = backlog if backlog >= 0 else MOST_HALF_OPEN
         socket.listening = True
         socket.connection = None
-        self.listeners[socket.local] = socket
 
     def unlisten(self, socket: Socket) -> None:
         """End listening: who has connected, and was not accepted, is reset; half-open connections are forgotten."""
-        self.listeners.pop(socket.local, None)
+        self.ports.unlisten(socket)
         socket.listening = False
         for child in [*socket.half_open.values()]:
-            self._forget(child)
+            self.forget(child)
         socket.half_open.clear()
         while socket.accepted:
             self.abort(socket.accepted.popleft())
 
     def connect(self, socket: Socket, ip: int, port: int) -> None:
         """Active open: the SYN is sent."""
-        ip = ip or self.addresses[0]
-        if ip >= _FIRST_GROUP or any(i.holds(ip) and not i.is_host(ip) for i in self.site.interfaces):
-            raise OSError(errno.ENETUNREACH, "no host")
-        if ip not in self.addresses and self._next_hop(ip) is None:
-            raise OSError(errno.ENETUNREACH, "no route")
-        source = socket.bound_ip or self._source_for(ip)
-        local_port = socket.local[1] or self._client_port(source, ip, port)
+        source = self._source(socket, ip)
+        ip = source if ip in _WILDCARDS else ip
+        local_port = socket.local[1] or self.ports.for_client(source, ip, port)
         if (source, local_port, ip, port) in self.connections:
             raise OSError(errno.EADDRNOTAVAIL, "connected already")
         socket.local, socket.peer, socket.peer_mac = (source, local_port), (ip, port), None
         socket.error = socket.soft_error = socket.unread = 0
         socket.read_shut = socket.write_shut = socket.end_of_stream = False
-        socket.connection = Connection(socket.settings, self.tuning)
-        isn = self._isn(socket.local, socket.peer)
+        socket.connection = Connection(socket.settings, self.tuning, socket.speaks_ip6)
+        isn = self.initial_number(socket.local, socket.peer)
         socket.connection.connect(socket.settings, socket.local, socket.peer, isn, self.now)
         self.connections[socket.key] = socket
         self.transmit(socket)
 
-    def _client_port(self, source: int, ip: int, port: int) -> int:
-        bound = {socket.local[1] for socket in self.bound}
-        return self._free_port(lambda free: free not in bound and (source, free, ip, port) not in self.connections)
-
-    def _source_for(self, ip: int) -> int:
-        hop = self._next_hop(ip)
-        return next((i.address for i in self.site.interfaces if hop is not None and i.holds(hop)), self.addresses[0])
-
-    def _isn(self, local: tuple[int, int], peer: tuple[int, int]) -> int:
-        return int(initial(*self.site.isn_keys, *local, *peer, self.now + self.site.isn_clock))
+    def _source(self, socket: Socket, ip: int) -> int:
+        """Where *socket* connects to *ip* from. OSError ENETUNREACH: it cannot."""
+        somewhere = ip in _WILDCARDS or (self.site.is_station(ip) and self.site.next_hop(ip) is not None)
+        source = socket.bound_ip if socket.bound_ip not in _WILDCARDS else self.site.source_for(ip)
+        if not somewhere or source is None or domain_of(ip) not in socket.reach:
+            raise OSError(errno.ENETUNREACH, "no way there")
+        return source
 
     def abort(self, socket: Socket) -> None:
         """End the connection of *socket* with an RST where its state asks for one."""
         out = socket.connection.abort() if socket.connection is not None else None
         if out is not None:
             self._send(out, socket)
-        self._forget(socket)
+        self.forget(socket)
 
     def drop(self, socket: Socket) -> None:
         """End the connection of *socket* without a word to the peer."""
         if socket.connection is not None:
             socket.connection.abort()
-        self._forget(socket)
+        self.forget(socket)
 
-    def _forget(self, socket: Socket) -> None:
+    def forget(self, socket: Socket) -> None:
         """The connection is over: nothing can be sent or received any more."""
         socket.read_shut = socket.write_shut = True
         self._timers.set(socket, None)
@@ -445,22 +257,22 @@ class Host:
         if socket.peer is not None and self.connections.get(socket.key) is socket:
             del self.connections[socket.key]
         if not socket.is_open:
-            self.bound.discard(socket)
+            self.ports.bound.discard(socket)
 
     def release(self, socket: Socket) -> None:
         """The socket is closed; its connection, if it has one, lives on."""
         socket.is_open = False
         if socket.connection is None or socket.connection.state == CLOSED:
-            self.bound.discard(socket)
+            self.ports.bound.discard(socket)
 
     def reset(self) -> None:
         """End everything."""
-        for listener in list(self.listeners.values()):
+        for listener in list(self.ports.listeners.values()):
             self.unlisten(listener)
         for socket in list(self.connections.values()):
             self.abort(socket)
-        self.bound.clear()
-        self._to_ourselves.clear()
+        self.ports.bound.clear()
+        self.network.to_ourselves.clear()
 
 
 def _error_of(events: int, before: int, socket: Socket) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apps import netvalues, values
-from apps.addresses import Interface, ip_text, is_ip6
+from apps.addresses import Interface, ip_text, is_ip6, is_link_local
 from apps.config import CONGESTION, RunConfig
 from apps.endpoint.tuning import Ecn, Tuning
 from apps.errors import ConfigError
@@ -24,7 +24,8 @@ class EndpointConfig(RunConfig):
 
     interfaces: tuple[Interface, ...] = ()
     control: Path = Path()
-    gateway: int | None = None
+    gateways: tuple[int, ...] = ()
+    """At most one of each family."""
     mac: int | None = None
     neighbours: dict[int, int] = field(default_factory=dict)
     """MAC addresses by IP that are not asked for."""
@@ -43,21 +44,20 @@ def load_endpoint(options: Mapping[str, Any]) -> tuple[EndpointConfig, list[str]
     if not options.get("interfaces"):
         raise ConfigError("--ip: missing; give our address on the device's link: --ip ADDR/LEN")
     interfaces = values.each(netvalues.interface, "address")(options["interfaces"], "--ip")
-    for interface in interfaces:
-        _ip4(interface.address, "--ip")
-    given = {name: options.get(name) for name in ("gateway", "mac", "seed")}
+    given = {name: options.get(name) for name in ("mac", "seed")}
     config = EndpointConfig(
         **vars(run),
         interfaces=interfaces,
         control=Path(options["control"]),
-        gateway=given["gateway"] and _ip4(netvalues.host_ip(given["gateway"], "--gateway"), "--gateway"),
+        gateways=netvalues.gateways(options["gateways"], "--gateway") if options.get("gateways") else (),
         mac=given["mac"] and netvalues.mac(given["mac"], "--mac"),
         neighbours=_neighbours(options.get("neighbours") or ()),
         manual_clock=values.choice("real", "manual")(options.get("clock") or "real", "--clock") == "manual",
         seed=given["seed"],
         tuning=_tuning(options),
     )
-    _check_gateway(config)
+    for gateway in config.gateways:
+        _check_gateway(config, gateway)
     return config, warnings
 
 
@@ -78,27 +78,23 @@ def _tuning(options: Mapping[str, Any]) -> Tuning:
     return Tuning(**found)
 
 
-def _ip4(ip: int, where: str) -> int:
-    if is_ip6(ip):
-        raise ConfigError(f"{where}: {ip_text(ip)} is IPv6, which an endpoint does not speak; give an IPv4 address")
-    return ip
-
-
 def _neighbours(texts: Sequence[str]) -> dict[int, int]:
     found = {}
     for text in texts:
         ip, equals, mac = text.partition("=")
         if not equals:
             raise ConfigError(f"--neighbour: {shown(text)} is no neighbour; give IP=MAC like 10.0.0.2=02:00:00:00:00:01")
-        found[_ip4(netvalues.host_ip(ip, "--neighbour"), "--neighbour")] = netvalues.mac(mac, "--neighbour")
+        found[netvalues.host_ip(ip, "--neighbour")] = netvalues.mac(mac, "--neighbour")
     return found
 
 
-def _check_gateway(config: EndpointConfig) -> None:
-    gateway = config.gateway
-    if gateway is None or gateway in config.neighbours:
-        return
-    if any(gateway == interface.address for interface in config.interfaces):
+def _check_gateway(config: EndpointConfig, gateway: int) -> None:
+    if any(gateway in interface.addresses for interface in config.interfaces):
         raise ConfigError(f"--gateway: {ip_text(gateway)} is our own address; give the router's")
-    if not any(interface.is_host(gateway) for interface in config.interfaces):
+    if gateway in config.neighbours:
+        return
+    family = [interface for interface in config.interfaces if is_ip6(interface.address) == is_ip6(gateway)]
+    if not family:
+        raise ConfigError(f"--gateway: {ip_text(gateway)} is of a family of which we have no address; give one with --ip")
+    if not is_link_local(gateway) and not any(interface.is_host(gateway) for interface in family):
         raise ConfigError(f"--gateway: {ip_text(gateway)} is not on the link of any --ip; give a router that is")

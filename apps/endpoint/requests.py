@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from apps.endpoint import calls
 from apps.endpoint import linux as n
+from apps.endpoint.families import Given, given, taken, told
 from apps.endpoint.host import Host
 from apps.endpoint.sockets import Socket
 
@@ -72,19 +73,20 @@ class Requests:
 
     def socket(self, domain: int, kind: int, protocol: int) -> Work:
         """SOCKET."""
-        if domain != n.AF_INET:
+        if domain not in (n.AF_INET, n.AF_INET6):
             raise OSError(errno.EAFNOSUPPORT, "domain")
         if kind & ~(n.SOCK_NONBLOCK | n.SOCK_CLOEXEC) != n.SOCK_STREAM:
             raise OSError(errno.ESOCKTNOSUPPORT, "type")
         if protocol not in (0, n.IPPROTO_TCP):
             raise OSError(errno.EPROTONOSUPPORT, "protocol")
-        socket = Socket(self.host)
+        socket = Socket(self.host, domain)
         socket.nonblocking = bool(kind & n.SOCK_NONBLOCK)
         return _done(self._descriptor(socket))
 
-    def bind(self, fd: int, ip: int, port: int) -> Work:
+    def bind(self, fd: int, ip: Given, port: int) -> Work:
         """BIND."""
-        self.host.bind(self._socket(fd), ip, port)
+        socket = self._socket(fd)
+        self.host.bind(socket, taken(socket.domain, ip), port)
         return _done(0)
 
     def listen(self, fd: int, backlog: int) -> Work:
@@ -99,7 +101,7 @@ class Requests:
 
     def peer_ip(self, fd: int) -> Work:
         """PEERIP."""
-        return _done(self._peer(fd)[0])
+        return _done(told(self._socket(fd).domain, self._peer(fd)[0]))
 
     def peer_port(self, fd: int) -> Work:
         """PEERPORT."""
@@ -111,9 +113,10 @@ class Requests:
             raise OSError(errno.ENOTCONN, "no peer")
         return socket.peer
 
-    def connect(self, fd: int, ip: int, port: int) -> Work:
+    def connect(self, fd: int, ip: Given, port: int) -> Work:
         """CONNECT."""
-        return calls.connect(self.host, self._socket(fd), ip, port)
+        socket = self._socket(fd)
+        return calls.connect(self.host, socket, taken(socket.domain, ip), port)
 
     def write(self, fd: int, length: int, flags: int) -> Work:
         """WRITE."""
@@ -198,16 +201,6 @@ def _done(result: int | str) -> Work:
     yield
 
 
-def _address(word: str) -> int:
-    """An IPv4 address, dotted or as a number in host order."""
-    if ":" in word:
-        raise OSError(errno.EAFNOSUPPORT, "IPv6")
-    try:
-        return int(ipaddress.IPv4Address(word)) if "." in word else int(ipaddress.IPv4Address(n.number(word)))
-    except ValueError:
-        raise OSError(errno.EINVAL, "address") from None
-
-
 def _within(least: int, most: int) -> Callable[[str], int]:
     def convert(word: str) -> int:
         value = n.number(word)
@@ -229,7 +222,7 @@ class Verb:
     """A request: what does it, its arguments, and how many of the last ones may be left out."""
 
     work: Callable[..., Work]
-    kinds: tuple[Callable[[str], int], ...] = ()
+    kinds: tuple[Callable[[str], Any], ...] = ()
     optional: int = 0
 
 
@@ -237,12 +230,12 @@ VERBS = MappingProxyType(
     {
         "RESET": Verb(Requests.reset),
         "SOCKET": Verb(Requests.socket, (_int, _int, _int)),
-        "BIND": Verb(Requests.bind, (_int, _address, _port)),
+        "BIND": Verb(Requests.bind, (_int, given, _port)),
         "LISTEN": Verb(Requests.listen, (_int, _int)),
         "ACCEPT": Verb(Requests.accept, (_int,)),
         "PEERIP": Verb(Requests.peer_ip, (_int,)),
         "PEERPORT": Verb(Requests.peer_port, (_int,)),
-        "CONNECT": Verb(Requests.connect, (_int, _address, _port)),
+        "CONNECT": Verb(Requests.connect, (_int, given, _port)),
         "WRITE": Verb(Requests.write, (_int, _size, _int), optional=1),
         "READ": Verb(Requests.read, (_int, _size, _int), optional=1),
         "SHUTDOWN": Verb(Requests.shutdown, (_int, _int)),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from apps.endpoint.mistakes import Report, report_mistake
 from apps.endpoint.requests import AT_ONCE, Requests, Work
-from apps.values import shown
 
 Answer = Callable[[str], None]
 """Takes the line that answers a request."""
-Report = Callable[[str, Exception], None]
-"""Hears of a request that failed as none should, and of the error."""
 
 
 @dataclass
@@ -25,13 +22,6 @@ class Waiting:
     answer: Answer
     until: int | None = None
     cancelled: bool = False
-
-
-def report_mistake(line: str, error: Exception) -> None:
-    """Tell the user, in one line, of an error that no request should cause."""
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    sys.stderr.write(f"te-apps: endpoint: {shown(line)} failed by a mistake of ours, {what}; please report it\n")
-    sys.stderr.flush()
 
 
 class Scheduler:

@@ -48,6 +48,9 @@ class Settings:
     window_clamp: int = 0
     tos: int = 0
     ttl: int = _TTL
+    v6only: int = 0
+    tclass: int = 0
+    hops: int = _TTL
 
     def copy(self) -> Settings:
         """What an accepted connection inherits."""
@@ -148,6 +151,9 @@ OPTIONS: Mapping[tuple[int, int], Option] = MappingProxyType(
         ),
         (n.SOL_TCP, n.TCP_USER_TIMEOUT): Option("user_timeout", 0),
         (n.SOL_IP, n.IP_TOS): Option("tos", kept=lambda value: value & 0xFC),
+        (n.SOL_IPV6, n.IPV6_V6ONLY): _flag("v6only"),
+        (n.SOL_IPV6, n.IPV6_TCLASS): Option("tclass", -1, 255, kept=lambda value: max(value, 0) & 0xFC),
+        (n.SOL_IPV6, n.IPV6_UNICAST_HOPS): Option("hops", -1, 255, kept=lambda value: _TTL if value == -1 else value),
         (n.SOL_IP, n.IP_TTL): Option("ttl", -1, 255, kept=lambda value: _TTL if value == -1 else value),
     }
 )

@@ -7,8 +7,10 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from apps.addresses import is_ip6
 from apps.endpoint import linux as n
 from apps.endpoint.connection import Connection
+from apps.endpoint.families import ANY4, ANY6, place_text, reach
 from apps.endpoint.settings import Settings, get_option, set_option
 from tcp.connection import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT
 
@@ -29,14 +31,15 @@ class Phase(Enum):
 class Socket:
     """One socket of *host*; `is_open` until it is closed, `connection` once it has one."""
 
-    def __init__(self, host: Host, settings: Settings | None = None) -> None:
+    def __init__(self, host: Host, domain: int = n.AF_INET, settings: Settings | None = None) -> None:
         self.host = host
+        self.domain = domain
         self.settings = settings or Settings()
         self.is_open = True
         self.nonblocking = False
         self.phase = Phase.UNCONNECTED
-        self.local = (0, 0)
-        self.bound_ip = 0
+        self.bound_ip = ANY4 if domain == n.AF_INET else ANY6
+        self.local = (self.bound_ip, 0)
         self.peer: tuple[int, int] | None = None
         self.peer_mac: int | None = None
         self.listening = False
@@ -58,6 +61,16 @@ class Socket:
         """What tells connections apart."""
         assert self.peer is not None
         return (*self.local, *self.peer)
+
+    @property
+    def reach(self) -> frozenset[int]:
+        """The domains that it can have to do with."""
+        return reach(self.bound_ip, bool(self.settings.v6only))
+
+    @property
+    def speaks_ip6(self) -> bool:
+        """Whether its connection, or else the socket itself, is of IPv6: one of that domain may speak IPv4."""
+        return is_ip6(self.peer[0]) if self.peer is not None else self.domain == n.AF_INET6
 
     @property
     def state(self) -> int:
@@ -176,6 +189,9 @@ class Socket:
 
     def set_option(self, level: int, name: int, value: int) -> None:
         """SETSOCKOPT."""
+        self._check_level(level)
+        if (level, name) == (n.SOL_IPV6, n.IPV6_V6ONLY) and self.local[1]:
+            raise OSError(errno.EINVAL, "bound already")
         set_option(self.settings, level, name, value)
         if self.connection is not None:
             self.connection.configure(self.settings, self.host.now)
@@ -183,6 +199,7 @@ class Socket:
 
     def get_option(self, level: int, name: int) -> int:
         """GETSOCKOPT."""
+        self._check_level(level)
         if (level, name) == (n.SOL_TCP, n.TCP_MAXSEG):
             if self.connection is not None and not self.listening and self.state != CLOSED:
                 return self.connection.mss
@@ -192,12 +209,16 @@ class Socket:
                 n.SO_ERROR: lambda: self.take_error() or self._take_soft_error(),
                 n.SO_TYPE: lambda: n.SOCK_STREAM,
                 n.SO_PROTOCOL: lambda: n.IPPROTO_TCP,
-                n.SO_DOMAIN: lambda: n.AF_INET,
+                n.SO_DOMAIN: lambda: self.domain,
                 n.SO_ACCEPTCONN: lambda: int(self.listening),
             }
             if name in read_only:
                 return read_only[name]()
         return get_option(self.settings, level, name)
+
+    def _check_level(self, level: int) -> None:
+        if level == n.SOL_IPV6 and self.domain != n.AF_INET6:
+            raise OSError(errno.ENOPROTOOPT, "no IPv6 socket")
 
     def _take_soft_error(self) -> int:
         error, self.soft_error = self.soft_error, 0
@@ -206,8 +227,9 @@ class Socket:
     def info(self) -> dict[str, Any]:
         """What INFO shows."""
         shown: dict[str, Any] = {"state": "LISTEN" if self.listening else "CLOSED"}
+        places = {"local": place_text(*self.local), "peer": place_text(*self.peer) if self.peer is not None else ""}
         if self.listening:
             shown |= {"backlog": self.backlog, "accept_queue": len(self.accepted), "half_open": len(self.half_open)}
         else:
-            shown |= (self.connection or Connection(self.settings, self.host.tuning)).info()
-        return shown | {"unread": self.unread, "error": self.error, "options": self.settings.changed()}
+            shown |= (self.connection or Connection(self.settings, self.host.tuning, self.speaks_ip6)).info()
+        return shown | places | {"unread": self.unread, "error": self.error, "options": self.settings.changed()}

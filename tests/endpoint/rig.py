@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scapy.layers.inet import ICMP, IP, TCP
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6ND_NA, ICMPv6ND_NS, IPerror6, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
 from apps.addresses import Interface, parse_ip
-from apps.endpoint.host import Host, Site
+from apps.endpoint.host import Host
+from apps.endpoint.mistakes import Report
 from apps.endpoint.requests import Requests
 from apps.endpoint.scheduler import Scheduler
+from apps.endpoint.site import Site
 from apps.endpoint.tuning import Tuning
 
 OURS, THEIRS, ROUTER, FAR = "10.0.0.1", "10.0.0.2", "10.0.0.254", "192.0.2.7"
+OURS6, THEIRS6, ROUTER6, FAR6 = "2001:db8::1", "2001:db8::2", "2001:db8::fe", "2001:db8:9::7"
 OUR_MAC, THEIR_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 OUR_PORT, THEIR_PORT = 80, 40_000
 IRS = 0xFFFFFFFE
+ICMP6 = (ICMPv6EchoReply, ICMPv6ND_NA, ICMPv6ND_NS)
 
 
 class Sent(NamedTuple):
@@ -50,16 +55,28 @@ class Asked:
 
 
 class Rig:
-    """The host, who asks it, and its peer at THEIRS:THEIR_PORT, who counts from the SYNs on."""
+    """The host, who asks it, and its peer at THEIRS:THEIR_PORT, who counts from the SYNs on. With *ip6* they talk over IPv6,
+    and the host has addresses of both families."""
 
-    def __init__(self, neighbours: Sequence[str] = (THEIRS,), gateway: str | None = None, **tuning: Any) -> None:
+    def __init__(
+        self,
+        neighbours: Sequence[str] | None = None,
+        gateway: str | None = None,
+        ip6: bool = False,
+        report: Report | None = None,
+        **tuning: Any,
+    ) -> None:
+        self.ip6 = ip6
+        report = report or _give_up
+        self.ours, self.theirs, self.router = (OURS6, THEIRS6, ROUTER6) if ip6 else (OURS, THEIRS, ROUTER)
+        neighbours = (self.theirs,) if neighbours is None else neighbours
         known = {parse_ip(ip): int(THEIR_MAC.replace(":", ""), 16) for ip in neighbours}
-        site = Site(
-            (Interface(parse_ip(OURS), 24),), int(OUR_MAC.replace(":", ""), 16), gateway and parse_ip(gateway), known, (1, 2)
-        )
-        self.host = Host(site, seed=1, tuning=Tuning(**tuning))
+        interfaces = (Interface(parse_ip(OURS), 24), *([Interface(parse_ip(OURS6), 64)] if ip6 else []))
+        gateways = (parse_ip(gateway),) if gateway else ()
+        site = Site(interfaces, int(OUR_MAC.replace(":", ""), 16), gateways, known, (1, 2))
+        self.host = Host(site, seed=1, tuning=Tuning(**tuning), report=report)
         self.requests = Requests(self.host, manual=True)
-        self.scheduler = Scheduler(self.requests, _give_up)
+        self.scheduler = Scheduler(self.requests, report)
         self.irs, self.iss = IRS, 0
         self.our_port, self.their_port = OUR_PORT, THEIR_PORT
 
@@ -117,13 +134,14 @@ class Rig:
         found = []
         for frame in self.take():
             assert (frame.dst, frame.src) == (THEIR_MAC, OUR_MAC)
-            assert (frame[IP].src, frame[IP].dst) == (OURS, THEIRS)
+            ip = frame[IPv6 if self.ip6 else IP]
+            assert (ip.src, ip.dst) == (self.ours, self.theirs)
             assert (frame[TCP].sport, frame[TCP].dport) == (self.our_port, self.their_port)
             assert intact(frame)
             flags = str(frame[TCP].flags)
             if "S" in flags:
                 self.iss = frame[TCP].seq
-            length = frame[IP].len - 4 * frame[IP].ihl - 4 * frame[TCP].dataofs
+            length = (ip.plen if self.ip6 else ip.len - 4 * ip.ihl) - 4 * frame[TCP].dataofs
             assert bytes(frame[TCP].payload)[:length] == bytes(length)
             seq = (frame[TCP].seq - self.iss) & 0xFFFFFFFF if frame[TCP].seq else 0
             ack = (frame[TCP].ack - self.irs) & 0xFFFFFFFF if "A" in flags else 0
@@ -138,8 +156,12 @@ class Rig:
             sport=self.their_port, dport=self.our_port, flags=flags, seq=(self.irs + seq) & 0xFFFFFFFF, ack=number,
             window=window, options=more.get("options", options),
         )  # fmt: skip
-        self.put(IP(src=THEIRS, dst=OURS) / tcp / Raw(b"x" * length) if length else IP(src=THEIRS, dst=OURS) / tcp)
+        self.put(self.from_peer() / tcp / Raw(b"x" * length) if length else self.from_peer() / tcp)
         return self.sent()
+
+    def from_peer(self, **fields: Any) -> Packet:
+        """The IP header of what the peer sends."""
+        return (IPv6 if self.ip6 else IP)(**{"src": self.theirs, "dst": self.ours, **fields})
 
     def put(self, packet: Packet, to: str = OUR_MAC) -> None:
         """Any packet, from the peer's station."""
@@ -154,15 +176,27 @@ class Rig:
 
     def unreachable(self, code: int, seq: int, kind: int = 3) -> None:
         """An ICMP error about our segment that has this sequence number."""
-        quoted = IP(src=OURS, dst=THEIRS) / TCP(sport=self.our_port, dport=self.their_port, seq=(self.iss + seq) & 0xFFFFFFFF)
-        self.put(IP(src=ROUTER, dst=OURS) / ICMP(type=kind, code=code) / bytes(quoted)[:28])
+        self.put(IP(src=ROUTER, dst=OURS) / ICMP(type=kind, code=code) / bytes(self.quoted(seq))[:28])
+
+    def quoted(self, seq: int) -> Packet:
+        """Our segment that has this sequence number."""
+        tcp = TCP(sport=self.our_port, dport=self.their_port, seq=(self.iss + seq) & 0xFFFFFFFF)
+        return (IPv6 if self.ip6 else IP)(src=self.ours, dst=self.theirs) / tcp
+
+    def error6(self, kind: type[Packet], seq: int, **fields: Any) -> None:
+        """An ICMPv6 error of the router's about the same."""
+        self.put(IPv6(src=ROUTER6, dst=OURS6) / kind(**fields) / IPerror6(bytes(self.quoted(seq))[:48]))
 
     # States.
 
+    def socket(self) -> int:
+        """A socket of the family that is spoken."""
+        return self.done(f"SOCKET {10 if self.ip6 else 2} 1 6")
+
     def listening(self, backlog: int = 5) -> int:
         """A listener on OUR_PORT."""
-        fd = self.done("SOCKET 2 1 6")
-        self.done(f"BIND {fd} {OURS} {OUR_PORT}")
+        fd = self.socket()
+        self.done(f"BIND {fd} {self.ours} {OUR_PORT}")
         self.done(f"LISTEN {fd} {backlog}")
         return fd
 
@@ -184,8 +218,8 @@ class Rig:
 
     def connecting(self) -> tuple[int, Asked]:
         """A connect to the peer's port 9000 whose SYN is out."""
-        fd = self.done("SOCKET 2 1 6")
-        asked = self.begin(f"CONNECT {fd} {THEIRS} 9000")
+        fd = self.socket()
+        asked = self.begin(f"CONNECT {fd} {self.theirs} 9000")
         self.their_port = 9000
         frame = Ether(self.host.frames[-1])
         self.our_port = frame[TCP].sport
@@ -203,7 +237,9 @@ class Rig:
 def intact(frame: Packet) -> bool:
     """Do the checksums fit?"""
     fresh = frame.copy()
-    del fresh[IP].chksum
-    del fresh[TCP].chksum
+    layers = [layer for layer in (IP, TCP, ICMP, *ICMP6) if fresh.haslayer(layer)]
+    names = {layer: "cksum" if layer in ICMP6 else "chksum" for layer in layers}
+    for layer, name in names.items():
+        delattr(fresh[layer], name)
     again = Ether(bytes(fresh))
-    return (again[IP].chksum, again[TCP].chksum) == (frame[IP].chksum, frame[TCP].chksum)
+    return all(getattr(again[layer], name) == getattr(frame[layer], name) for layer, name in names.items())

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 
 import pytest
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import ICMP, IP, TCP
 from scapy.layers.l2 import ARP
 
-from apps.addresses import parse_ip
+from apps.addresses import Interface, parse_ip
+from apps.endpoint.site import Site
 from tests.endpoint.rig import FAR, OURS, ROUTER, THEIR_MAC, THEIRS, Rig, Sent
 
 
@@ -307,3 +308,20 @@ def test_a_syn_to_a_group_is_not_answered(rig: Rig) -> None:
     rig.put(IP(src=THEIRS, dst="10.0.0.255") / TCP(dport=80, flags="S"), to="ff:ff:ff:ff:ff:ff")
     rig.put(IP(src=THEIRS, dst=OURS) / TCP(dport=80, flags="S"), to="ff:ff:ff:ff:ff:ff")
     assert rig.take() == []
+
+
+def test_all_addresses_of_a_range_are_ours(rig: Rig) -> None:
+    first = parse_ip(OURS)
+    site = Site((Interface(first, 24, 1), Interface(first + 15, 24, 3)), rig.host.site.mac)
+    assert site.addresses == (first, first + 15, first + 16, first + 17)
+    assert [site.is_ours(first + k) for k in (14, 17, 18)] == [False, True, False]
+    assert site.source_for(parse_ip(THEIRS)) == first
+
+
+def test_a_path_that_takes_less_is_no_error(rig: Rig) -> None:
+    fd = rig.connected()
+    rig.done(f"WRITE {fd} 1460")
+    quoted = bytes(rig.quoted(1))[:28]
+    rig.put(IP(src=ROUTER, dst=OURS) / ICMP(type=3, code=4, nexthopmtu=1000) / quoted)
+    assert rig.info(fd)["mss"] == 960
+    assert rig.done(f"GETSOCKOPT {fd} SOL_SOCKET SO_ERROR") == 0
