@@ -59,7 +59,7 @@ def test_a_delay_is_half_a_round_trip() -> None:
     latency = made.result["latency_us"]
     assert 40_000 <= latency["connect"]["p50"] < 60_000
     assert 80_000 <= latency["lifetime"]["p50"] < 180_000
-    assert made.result["client"]["Retransmissions"] == made.result["server"]["Retransmissions"] == 0
+    assert max(made.result[role]["Retransmissions"] for role in ROLES) <= made.few
 
 
 def test_a_rate_is_kept() -> None:
