@@ -163,6 +163,8 @@ def test_a_next_hop_that_does_not_answer_is_told_in_one_line() -> None:
     command = [
         TE_APPS,
         "trafficengine",
+        "--device",
+        "ring",
         "--role",
         "client",
         "--ip",

