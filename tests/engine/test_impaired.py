@@ -16,6 +16,8 @@ DEVICE = ("--device", "net_ring0")
 MANY_AT_ONCE = (*DEVICE, "--max-open", 10_000)
 PATIENT = "[engine.timeouts]\ntime_wait = 60_000\n"
 """No peer that still repeats its FIN is told by an RST that nobody is there."""
+CALM = f"{PATIENT}min_rto = 10_000\n"
+"""Nothing is sent again because the machine has held somebody up."""
 
 
 def run(impair: str, *options: object) -> Outcome:
@@ -54,13 +56,13 @@ def test_none_of_many_connections_fails_at_five_per_cent() -> None:
 
 
 def test_a_delay_is_half_a_round_trip(tmp_path: Path) -> None:
-    (tmp_path / "patient.toml").write_text(PATIENT)
-    made = run("delay=20ms", tmp_path / "patient.toml", *DEVICE, "--connections", 200, "--cps", 400)
+    (tmp_path / "calm.toml").write_text(CALM)
+    made = run("delay=20ms", tmp_path / "calm.toml", *DEVICE, "--connections", 200, "--cps", 400)
     assert_complete(made, 200)
     latency = made.result["latency_us"]
     assert 40_000 <= latency["connect"]["p50"] < 60_000
     assert 80_000 <= latency["lifetime"]["p50"] < 180_000
-    assert max(made.result[role]["Retransmissions"] for role in ROLES) <= made.few
+    assert made.result["client"]["Retransmissions"] == made.result["server"]["Retransmissions"] == 0
 
 
 def test_a_rate_is_kept() -> None:
