@@ -66,12 +66,14 @@ def test_both_roles() -> None:
     assert_all_completed(run("--connections", 50_000), 50_000)
 
 
+TWO_CORES = ("--device", "loopback:scatter", "--cores", "0,1")
 BOTH_FAMILIES = ("--ip", "10.0.0.1/8", "--ip", "2001:db8::1/64")
 
 
 def test_both_families_in_one_run(tmp_path: Path) -> None:
     records = tmp_path / "records.csv"
-    assert_all_completed(run(*BOTH_FAMILIES, "--connections", 20_000, "--records", records), 20_000)
+    made = run(*BOTH_FAMILIES, *TWO_CORES, "--connections", 10_000, "--records", records)
+    assert_all_completed(made, 20_000)
     lines = [line.split(",")[2:4] for line in records.read_text().splitlines()[1:]]
     assert all(lines.count([ip, ip]) == 20_000 for ip in ("10.0.0.1", "2001:db8::1"))
     assert len(lines) == 40_000
@@ -79,15 +81,14 @@ def test_both_families_in_one_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rule", ["port", "ip", "rss"])
 def test_both_families_between_two_cores(rule: str) -> None:
-    device = ("--device", "loopback:scatter", "--cores", "0,1", "--steering", rule)
-    made = run(*BOTH_FAMILIES, *device, "--connections", 5_000)
+    made = run(*BOTH_FAMILIES, *TWO_CORES, "--steering", rule, "--connections", 5_000)
     assert_all_completed(made, 10_000)
     assert 0 < made.result["misdirected"] < made.result["packets"]["sent"]
 
 
 @pytest.mark.parametrize("rule", ["port", "ip", "rss"])
 def test_a_device_that_scatters_loses_nothing_between_two_cores(rule: str) -> None:
-    made = run("--device", "loopback:scatter", "--cores", "0,1", "--steering", rule, "--connections", 10_000)
+    made = run(*TWO_CORES, "--steering", rule, "--connections", 10_000)
     assert_all_completed(made, 20_000)
     assert 0 < made.result["misdirected"] < made.result["packets"]["sent"]
     assert made.result["drops"]["left_in_rings"] == 0

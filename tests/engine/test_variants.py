@@ -20,7 +20,6 @@ IMPAIRED = ("--impair", "loss=1%,delay=1ms")
 
 ALONE: dict[str, tuple[str, ...]] = {
     "loopback": ("loopback",),
-    "loopback, IPv6": ("loopback", *BOTH_FAMILIES),
     "loopback, two cores": ("loopback:scatter", *SEVERAL),
     "loopback, two cores, IPv6": ("loopback:scatter", *SEVERAL, *BOTH_FAMILIES),
     "loopback, two cores, impaired": ("loopback:scatter", *SEVERAL, *IMPAIRED),
@@ -35,7 +34,6 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "IPv4": CLIENT,
     "IPv4, two cores": (*CLIENT, *SEVERAL),
     "IPv4, timed": (*CLIENT, *TIMED),
-    "IPv6": CLIENT6,
     "both": (*CLIENT, *CLIENT6),
 }
 SERVERS: dict[str, tuple[str, ...]] = {"IPv4": OURS, "both": (*OURS, *OURS6)}
