@@ -111,8 +111,8 @@ def test_nginx_and_curl_as_the_readme_has_them(tmp_path: Path) -> None:
     ours = [f"te{os.getpid()}-client", f"te{os.getpid()}-server"]
     for name, own in (("te-client", ours[0]), ("te-server", ours[1]), ("/tmp/te-nginx", f"{tmp_path}/te-nginx")):
         script = script.replace(name, own)
-    undo = f"set +e; for name in {' '.join(ours)}; do ip netns pids $name | xargs -r kill; ip netns delete $name; done 2>/dev/null"
-    done = _shell(f"trap '{undo}' EXIT\n{script}")
+    undo = "ip netns pids $name | xargs -r kill; ip netns delete $name"
+    done = _shell(f"trap 'set +e; for name in {' '.join(ours)}; do {undo}; done 2>/dev/null' EXIT\n{script}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert not set(ours) & set(subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split())
     assert "5,000 of 5,000 connections completed, 0 failed" in done.stdout

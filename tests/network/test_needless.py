@@ -52,7 +52,7 @@ def test_what_has_just_arrived_is_not_known_yet(tmp_path: Path) -> None:
 
 
 def test_a_host_that_was_held_up_has_not_heard_yet(tmp_path: Path) -> None:
-    """It hears within 2.5 frames' time; it sends nothing for six, then two segments in vain, and another when it must have heard."""
+    """It hears within 2.5 frames, sends nothing for six, then sends in vain; when it must have heard, that is needless."""
     waiting, new = [acked(101)] * 5, sent(201)
     assert found(tmp_path, *waiting, sent(1), sent(51), grace=2.5e-6) == (6, 2, 0)
     assert found(tmp_path, *waiting, new, new, new, sent(1), grace=2.5e-6) == (8, 3, 1)
