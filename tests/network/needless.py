@@ -75,8 +75,8 @@ class Sent:
 class Hearing:
     """Up to when a host must have heard what arrived: it may take *grace* seconds, and a machine may hold it up.
 
-    A host of many connections that sends nothing for longer than *grace* was held up, and for *grace* once more may act on timeouts
-    before it hears what has arrived meanwhile.
+    A host of many connections that sends nothing for longer than *grace* was held up, and for *grace* once more it may act on
+    timeouts before it hears what has arrived meanwhile.
     """
 
     grace: float
