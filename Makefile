@@ -20,12 +20,17 @@ BIN := $(VENV)/bin
 RUN := --device loopback --connections 200000
 SOAK := 600
 SOURCES := $(wildcard apps/*.py apps/endpoint/*.py dpdk_io/*.py dpdk_io/*.c operators/*.py pipeline/*.py tcp/*.py)
-# What takes the time of the clock, or runs the installed command, is run once, compiled.
-PURE := $(wildcard tests/tcp tests/pipeline tests/operators) \
-	$(filter-out %/test_app.py %/test_impaired.py,$(wildcard tests/engine/test_*.py)) $(wildcard \
-	$(filter-out %/test_server.py,$(wildcard tests/endpoint/test_*.py)) \
-	tests/dpdk_io/test_memory.py tests/dpdk_io/test_mbuf.py tests/dpdk_io/test_ring.py tests/dpdk_io/test_mempool.py \
-	tests/dpdk_io/test_loopback.py tests/dpdk_io/test_toeplitz.py tests/dpdk_io/test_clock.py)
+# Measured by the clock, or with packets of their own on the machine's interfaces: these have the machine for themselves.
+TIMED := tests/network tests/benchmarks tests/test_readme.py \
+	$(addprefix tests/engine/test_,app.py impaired.py plateau.py) $(addprefix tests/dpdk_io/test_,clock.py dpdk.py interfaces.py)
+# The endpoint's kernels are run by Python, as the command does.
+ENDPOINT := $(filter-out %/test_server.py,$(wildcard tests/endpoint/test_*.py))
+# Run by Python too, but for what runs the installed command, and what does nothing but last.
+PURE := $(ENDPOINT) tests/pipeline tests/operators $(filter-out %/test_netsim.py,$(wildcard tests/tcp/test_*.py)) \
+	$(filter-out $(TIMED) $(addprefix tests/engine/test_,variants.py leaks.py),$(wildcard tests/engine/test_*.py)) \
+	$(addprefix tests/dpdk_io/test_,memory.py mbuf.py ring.py mempool.py loopback.py toeplitz.py clock.py)
+# Beside each other, a file at a time, from the first on.
+BESIDE := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 ROOT := $(filter 0,$(shell id -u))
 APT := DEBIAN_FRONTEND=noninteractive apt-get -q </dev/null
 
@@ -43,8 +48,9 @@ run: $(VENV)/installed
 	$(BIN)/te-apps trafficengine $(RUN) $(ARGS)
 
 test: packages lint
-	$(BIN)/pytest
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(PURE)
+	$(BIN)/pytest $(BESIDE) tests/engine/test_variants.py tests $(addprefix --ignore=,$(TIMED) $(ENDPOINT))
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest $(BESIDE) $(PURE)
+	$(BIN)/pytest $(TIMED)
 	$(if $(ROOT),,echo "make test: not root: what needs namespaces and kernel interfaces was skipped" >&2)
 
 lint: $(VENV)/developed

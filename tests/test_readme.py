@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -101,11 +102,19 @@ def test_the_predecessors_configuration_and_the_json_example_run() -> None:
 
 
 @pytest.mark.root
-def test_nginx_and_curl_as_the_readme_has_them() -> None:
+def test_nginx_and_curl_as_the_readme_has_them(tmp_path: Path) -> None:
+    """But for the names of namespaces and files, which others may be using, and the server's ten seconds."""
     client, server = (block for block in blocks(ROOT / "README.md", "sh") if "ip netns" in block)
-    undo = "trap 'kill $(cat /tmp/te-nginx.pid); ip netns delete te-client; ip netns delete te-server' ERR\n"
-    done = _shell(undo + client + server)
+    script = client + server.replace("--duration 10", "--duration 4")
+    for name in ("te-client", "te-server", "/tmp/te-nginx"):
+        assert name in script
+    ours = [f"te{os.getpid()}-client", f"te{os.getpid()}-server"]
+    for name, own in (("te-client", ours[0]), ("te-server", ours[1]), ("/tmp/te-nginx", f"{tmp_path}/te-nginx")):
+        script = script.replace(name, own)
+    undo = "ip netns pids $name | xargs -r kill; ip netns delete $name"
+    done = _shell(f"trap 'set +e; for name in {' '.join(ours)}; do {undo}; done 2>/dev/null' EXIT\n{script}")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not set(ours) & set(subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split())
     assert "5,000 of 5,000 connections completed, 0 failed" in done.stdout
     assert "HTTP/1.1 200 OK" in done.stdout
     assert "1 of 1 connections completed, 0 failed" in done.stdout

@@ -49,8 +49,9 @@ def check(result: dict[str, Any], n: int, seen: tuple[int, int]) -> None:
         }
         for name in ("SentPayload", "RecvPayload"):
             assert result[role][name] == n
-        for name in ("Retransmissions", "SentRst", "RecvRst", "Unexpected"):
-            assert result[role][name] == 0, (role, name)
+        assert result[role]["SentRst"] == result[role]["RecvRst"] == 0, role
+        # None, but where the machine holds up the core for longer than a timeout.
+        assert max(result[role]["Retransmissions"], result[role]["Unexpected"]) <= n // 20, role
     assert not any(result["drops"].values()), result["drops"]
     assert result["exit_code"] == 0
     assert result["memory"]["connections"] >= 2 * n

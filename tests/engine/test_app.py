@@ -48,30 +48,32 @@ def check_sums(result: dict[str, Any]) -> None:
     assert result["cps"] == pytest.approx(connections["completed"] / elapsed, rel=1e-3, abs=0.05)
 
 
-def assert_all_completed(made: Outcome, connections: int, *, cores: int = 1) -> None:
+def assert_all_completed(made: Outcome, connections: int) -> None:
     """Exit code 0, seven packets a connection, nothing dropped, counters equal at both ends.
 
-    Where the ends are on two cores, one may be held up by the machine for longer than an ACK waits, or even a timeout.
+    A core may be held up by the machine for longer than an ACK waits, or even a timeout: then there are a few more packets.
     """
     result = made.result
     assert (made.code, result["ended_by"], made.drops) == (0, "done", {})
-    assert result["packets"]["received"] == result["packets"]["sent"] >= 7 * connections
-    if cores == 1:
-        assert result["packets"]["sent"] == 7 * connections
+    more = result["packets"]["sent"] - 7 * connections
+    assert result["packets"]["received"] == result["packets"]["sent"]
+    assert 0 <= more <= 2 * made.few
     sides = [{**result[role], **result["release_causes"][role], **result["roles"][role]} for role in ("client", "server")]
-    assert_once_each(*sides, connections, lossless=cores == 1)
+    assert_once_each(*sides, connections, lossless=more == 0)
 
 
 def test_both_roles() -> None:
     assert_all_completed(run("--connections", 50_000), 50_000)
 
 
+TWO_CORES = ("--device", "loopback:scatter", "--cores", "0,1")
 BOTH_FAMILIES = ("--ip", "10.0.0.1/8", "--ip", "2001:db8::1/64")
 
 
 def test_both_families_in_one_run(tmp_path: Path) -> None:
     records = tmp_path / "records.csv"
-    assert_all_completed(run(*BOTH_FAMILIES, "--connections", 20_000, "--records", records), 20_000)
+    made = run(*BOTH_FAMILIES, *TWO_CORES, "--connections", 10_000, "--records", records)
+    assert_all_completed(made, 20_000)
     lines = [line.split(",")[2:4] for line in records.read_text().splitlines()[1:]]
     assert all(lines.count([ip, ip]) == 20_000 for ip in ("10.0.0.1", "2001:db8::1"))
     assert len(lines) == 40_000
@@ -79,16 +81,15 @@ def test_both_families_in_one_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rule", ["port", "ip", "rss"])
 def test_both_families_between_two_cores(rule: str) -> None:
-    device = ("--device", "loopback:scatter", "--cores", "0,1", "--steering", rule)
-    made = run(*BOTH_FAMILIES, *device, "--connections", 5_000)
-    assert_all_completed(made, 10_000, cores=2)
+    made = run(*BOTH_FAMILIES, *TWO_CORES, "--steering", rule, "--connections", 5_000)
+    assert_all_completed(made, 10_000)
     assert 0 < made.result["misdirected"] < made.result["packets"]["sent"]
 
 
 @pytest.mark.parametrize("rule", ["port", "ip", "rss"])
 def test_a_device_that_scatters_loses_nothing_between_two_cores(rule: str) -> None:
-    made = run("--device", "loopback:scatter", "--cores", "0,1", "--steering", rule, "--connections", 10_000)
-    assert_all_completed(made, 20_000, cores=2)
+    made = run(*TWO_CORES, "--steering", rule, "--connections", 10_000)
+    assert_all_completed(made, 20_000)
     assert 0 < made.result["misdirected"] < made.result["packets"]["sent"]
     assert made.result["drops"]["left_in_rings"] == 0
     assert [core["connections"]["completed"] for core in made.result["pipelines"]] == [10_000, 10_000]
@@ -97,7 +98,8 @@ def test_a_device_that_scatters_loses_nothing_between_two_cores(rule: str) -> No
 def test_several_devices_at_once() -> None:
     made = run("--device", "loopback", "--device", "loopback:scatter", "--connections", 5_000)
     assert_all_completed(made, 10_000)
-    assert [stats["rx_packets"] for stats in made.result["ports"].values()] == [35_000, 35_000]
+    assert sum(stats["rx_packets"] for stats in made.result["ports"].values()) == made.result["packets"]["received"]
+    assert min(stats["rx_packets"] for stats in made.result["ports"].values()) >= 35_000
 
 
 def test_a_run_by_duration() -> None:
@@ -162,6 +164,8 @@ def test_a_next_hop_that_does_not_answer_is_told_in_one_line() -> None:
     command = [
         TE_APPS,
         "trafficengine",
+        "--device",
+        "ring",
         "--role",
         "client",
         "--ip",

@@ -23,9 +23,12 @@ CONNECTIONS = 20_000 if JIT else 100
         {"devices": ["loopback:scatter"], "cores": "0,1", "steering": "rss"},
         {"request": r"GET / HTTP/1.0\r\n\r\n", "expect": "HTTP/1.1 404"},
         {"payload": 1400, "fin_by_client": 2, "fin_by_server": 9},
-        {"impair": "delay=1ms,jitter=1ms,duplicate=20%,rate=1gbit,limit=300", "max_open": 100},
+        {
+            "devices": ["loopback:scatter"], "cores": "0,1",
+            "impair": "delay=1ms,jitter=1ms,duplicate=20%,rate=1gbit,limit=300", "max_open": 100,
+        },
     ],
-)
+)  # fmt: skip
 def test_every_mbuf_comes_back(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     free: list[list[int]] = []
 

@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from operators.transfer_header import HEADER_LEN
 from operators.transfer_settings import Transfer
 from tests.engine.host import LISTEN, Host, client, server
 from tests.engine.peer import Peer
@@ -36,7 +37,8 @@ def test_the_header_may_come_in_any_pieces(size: int) -> None:
     host = server()
     peer = Peer(host)
     peer.connect()
-    talk(peer, *(whole[k : k + size] for k in range(0, len(whole), size)))
+    begun = -(-HEADER_LEN // size) * size
+    talk(peer, *(whole[k : k + size] for k in range(0, begun, size)), whole[begun : begun + 1000], whole[begun + 1000 :])
     assert peer.received == model(~NUMBER, 0, 10_000)
     assert peer.fin
     peer.finish()

@@ -28,6 +28,12 @@ class Outcome:
         harmless = ("not_for_us", "time_wait_evicted")
         return {name: count for name, count in self.result["drops"].items() if count and name not in harmless}
 
+    @property
+    def few(self) -> int:
+        """Of segments that needlessly are sent again, so many are the machine's fault: when it holds up a core for longer than a
+        timeout, each connection open at that time repeats a segment or two. A quiet machine, which has few open, may little."""
+        return 4 * max(role["max_open"] for role in self.result["roles"].values())
+
 
 def outcome(done: subprocess.CompletedProcess[str]) -> Outcome:
     """Parse stdout, which must be one JSON object and nothing else."""

@@ -72,6 +72,27 @@ class Sent:
 
 
 @dataclass
+class Hearing:
+    """Up to when a host must have heard what arrived: it may take *grace* seconds, and a machine may hold it up.
+
+    A host of many connections that sends nothing for longer than *grace* was held up, and for *grace* once more it may act on
+    timeouts before it hears what has arrived meanwhile.
+    """
+
+    grace: float
+    last: float = -inf
+    silent_from: float = -inf
+    again_from: float = -inf
+
+    def at(self, time: float) -> float:
+        """The host sends at *time*."""
+        if time - self.last > self.grace:
+            self.silent_from, self.again_from = self.last, time
+        self.last = time
+        return (self.silent_from if time - self.again_from < self.grace else time) - self.grace
+
+
+@dataclass
 class Read:
     """What a capture showed of one host: segments with data, those sent again, and those of them that were `needless`."""
 
@@ -82,27 +103,29 @@ class Read:
 
 def read(file: Path, sender: str, grace: float = 0.05) -> Read:
     """Of *sender*, in a capture at its own interface; it may take *grace* seconds to hear what has arrived there."""
-    result, flows, address = Read(), {}, socket.inet_aton(sender)
+    result, flows, address, hearing = Read(), {}, socket.inet_aton(sender), Hearing(grace)
     for time, (source, target), segment, length in tcp_of(file):
         flags, number = segment[13], int.from_bytes(segment[4:8], "big")
         if source[:4] == address:
+            heard = hearing.at(time)
             if flags & SYN:
                 flows[source, target] = Sent(number)
             elif (source, target) in flows:
                 size = length - segment[12] // 16 * 4 + (flags & FIN)
                 if size:
-                    _sent(result, flows[source, target], time, number, size, grace)
+                    _sent(result, flows[source, target], time, heard, number, size)
         elif flags & ACK and (target, source) in flows:
             flows[target, source].told(time, segment)
     return result
 
 
-def _sent(result: Read, flow: Sent, time: float, number: int, size: int, grace: float) -> None:
+def _sent(result: Read, flow: Sent, time: float, heard: float, number: int, size: int) -> None:
     start = flow.offset(number)
     result.segments += 1
     if start < flow.until:
         result.again += 1
-        late = time - flow.known(start, start + size)
-        if late >= grace:
-            result.needless.append(f"{time:.6f}: {size} bytes at {start}, {late * 1e3:.1f} ms after they were acknowledged")
+        known = flow.known(start, start + size)
+        if known <= heard:
+            late = (time - known) * 1e3
+            result.needless.append(f"{time:.6f}: {size} bytes at {start}, {late:.1f} ms after they were acknowledged")
     flow.until = max(flow.until, start + size)

