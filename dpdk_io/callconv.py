@@ -13,12 +13,13 @@ from numba.core.callconv import RETCODE_OK, CPUCallConv, Status, excinfo_ptr_t
 from numba.core.cgutils import get_null_value
 from numba.core.compiler_machinery import register_pass
 from numba.core.cpu import CPUContext
+from numba.core.errors import UnsupportedError
 from numba.core.lowering import Lower
 from numba.core.registry import cpu_target
 from numba.core.typed_passes import NativeLowering
 
 _KERNELS: set[str] = set()
-"""Their names for the linker."""
+"""The names of those that have been compiled."""
 
 _FALSE, _TRUE = ir.Constant(ir.IntType(1), 0), ir.Constant(ir.IntType(1), 1)
 _FINE = Status(RETCODE_OK, _TRUE, _FALSE, _FALSE, _FALSE, _FALSE, _FALSE, ir.Constant(excinfo_ptr_t, ir.Undefined))
@@ -26,7 +27,7 @@ _FINE = Status(RETCODE_OK, _TRUE, _FALSE, _FALSE, _FALSE, _FALSE, _FALSE, ir.Con
 
 def _is_kernel(function: Any) -> bool:
     """Does this LLVM function return its value?"""
-    return ir.PointerType(excinfo_ptr_t) not in function.function_type.args[1:2]
+    return function.name in _KERNELS
 
 
 class KernelConvention(CPUCallConv):
@@ -94,8 +95,20 @@ cpu_target.target_context.__class__ = KernelContext
 
 class _KernelLower(Lower):
     def setup_function(self, fndesc: Any) -> None:
-        _KERNELS.add(fndesc.mangled_name)
+        # What checks bounds raises IndexError: then kernels are called as numba's functions are.
+        if not self.flags.boundscheck:
+            _KERNELS.add(fndesc.mangled_name)
         super().setup_function(fndesc)
+
+    def lower_static_raise(self, inst: Any) -> None:
+        _refuse(inst)
+
+    def lower_dynamic_raise(self, inst: Any) -> None:
+        _refuse(inst)
+
+
+def _refuse(inst: Any) -> None:
+    raise UnsupportedError("kernels cannot raise: return what the caller can act on", loc=inst.loc)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

@@ -71,9 +71,7 @@ def receive_expected(conn, seg, limits, now):
         return REFUSED
     acked, flight = distance(i64(seg.ack), una), distance(i64(conn.snd_nxt), una)
     text = length + (flags & FIN)
-    if unlikely(
-        not 0 <= acked <= flight or (acked == 0 and (flight != 0 or state == SYN_RECEIVED)) or i64(conn.retries) != 0
-    ):
+    if unlikely(not 0 <= acked <= flight or (acked == 0 and (flight != 0 or state == SYN_RECEIVED)) or i64(conn.retries) != 0):
         return REFUSED
     if unlikely(text != 0 and (length > i64(conn.rcv_wnd) or 1 << max(state, ESTABLISHED) & _TEXT_STATES == 0)):
         return REFUSED
@@ -164,9 +162,7 @@ def next_expected(conn, now):
             return i64(REFUSED)
         conn.bits = bits & ~ACK_BITS
         return i64(ACK)
-    if unlikely(
-        nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED != 0
-    ):
+    if unlikely(nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED != 0):
         return i64(REFUSED)
     conn.snd_nxt = advance(nxt, queued + fin)
     conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
