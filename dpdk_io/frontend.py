@@ -15,7 +15,7 @@ from numba import types
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
-from numba.core.typed_passes import IRLegalization, NativeLowering, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
+from numba.core.typed_passes import IRLegalization, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
 from numba.core.untyped_passes import (
     DeadBranchPrune,
     FixupArgs,
@@ -24,6 +24,8 @@ from numba.core.untyped_passes import (
     ReconstructSSA,
     TranslateByteCode,
 )
+
+from dpdk_io.callconv import KernelLowering
 
 _PASSES = (
     (TranslateByteCode, "analyzing bytecode"),
@@ -35,7 +37,7 @@ _PASSES = (
     (NopythonTypeInference, "nopython frontend"),
     (PreLowerStripPhis, "remove phis nodes"),
     (IRLegalization, "ensure IR is legal prior to lowering"),
-    (NativeLowering, "native lowering"),
+    (KernelLowering, "native lowering"),
     (NoPythonBackend, "nopython mode backend"),
 )
 

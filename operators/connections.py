@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import data
 from dpdk_io.memory import i64, load64, record_at, store64
@@ -57,15 +58,15 @@ def act(eng, out, conn, app, slot, events, now):
 @inlined
 def answer(eng, counters, out, conn, app, slot, mbuf, now):
     """Send what *conn* has to send, the first segment in *mbuf*, whose verdict it returns: TX, KEEP or DROP."""
-    if i64(conn.bits) & ACK_ALONE:
+    if unlikely(i64(conn.bits) & ACK_ALONE != 0):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     seq = i64(conn.snd_nxt)
     word = next_expected(conn, i64(eng.now_us))
-    if word == REFUSED:
+    if unlikely(word == REFUSED):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     if word:
         _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
-    if i64(eng.records):
+    if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     return i64(TX) if word else i64(DROP)
 
@@ -96,7 +97,7 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
         mbuf = i64(0)
         if word != ACK and word != REFUSED:
             break
-    if i64(eng.records):
+    if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     return given != 0 and mbuf == 0
 
@@ -109,11 +110,11 @@ def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
         write_payload(eng, conn, app, slot, data(mbuf) + payload_at(peer_ip), distance(seq, i64(conn.iss)) - 1, length)
     ack, wnd, mac, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(eng.mac), i64(app.peer_mac)
     mss = scale = i64(0)
-    if flags & SYN:
+    if unlikely(flags & SYN != 0):
         limits = record_at(limits_of(eng, conn), LIMITS)
         mss, wnd = own_mss(conn, limits), advertised_by_syn(conn)
         scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
-    if peer_ip >= FIRST_NUMBER:
+    if unlikely(peer_ip >= FIRST_NUMBER):
         write_frame_ip6(
             addresses_at(eng), mbuf, flags, seq, ack, wnd, mss, scale, length, i64(eng.ip_bits), mac, peer_mac, ip, port, peer_ip,
             peer_port,
@@ -178,12 +179,12 @@ def _headers(eng, mbuf, seg, conn, app):
 @inlined
 def settle(eng, out, conn, app, slot, events, now):
     """After a segment or a timeout: note how the connection ended, arm its timer, or free its slot."""
-    if events & (EV_CLOSED | EV_TIME_WAIT):
+    if unlikely(events & (EV_CLOSED | EV_TIME_WAIT) != 0):
         _conclude(eng, out, conn, app, slot, events, now)
-    if i64(conn.state) == CLOSED:
+    if unlikely(i64(conn.state) == CLOSED):
         release(eng, conn, app, slot)
     else:
-        if i64(app.app_bits) & APP_HELD:
+        if unlikely(i64(app.app_bits) & APP_HELD != 0):
             conn.deadline = i64(app.held_until)
         arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
 

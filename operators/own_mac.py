@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dpdk_io.expect import unlikely
 from dpdk_io.memory import be64, i64, shr64
 from operators import wire
 from pipeline import DROP, NEXT, operator
@@ -10,7 +11,9 @@ from pipeline import DROP, NEXT, operator
 @operator(params={"mac": ("u8", 0)})
 def own_mac(pkt, length, state):
     """Pass frames for *mac* and for groups (broadcast included), and runts, which `parse` counts; drop frames for others."""
-    if length < wire.ETH_HEADER:
+    if unlikely(length < wire.ETH_HEADER):
         return NEXT
     destination = shr64(be64(pkt + wire.ETH_DST), 16)
-    return NEXT if destination == i64(state.mac) or destination & wire.ETH_GROUP_BIT != 0 else DROP
+    if unlikely(destination != i64(state.mac)):
+        return NEXT if destination & wire.ETH_GROUP_BIT != 0 else DROP
+    return NEXT

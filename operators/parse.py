@@ -7,6 +7,7 @@ the IP packet (Ethernet padding) belong to nothing.
 
 from __future__ import annotations
 
+from dpdk_io.expect import likely, unlikely
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import pkt_len
 from dpdk_io.memory import be16, be32, be64, i64, load8, load32, shr64
@@ -44,7 +45,7 @@ _OK, _RUNT, _BAD_IP, _IP_CHECKSUM, _BAD_TCP, _BAD_UDP, _BAD_ICMP, _BAD_ARP = ran
 )  # fmt: skip
 def parse(pkt, length, mbuf, meta, state):
     """Parse Ethernet, VLAN, ARP, IPv4, IPv6, TCP, UDP and ICMP; malformed packets are dropped, unknown ones go on as OTHER."""
-    if length >= _PLAIN_SIZE and _plain(pkt, length, meta):
+    if likely(length >= _PLAIN_SIZE and _plain(pkt, length, meta)):
         return NEXT
     fault = _ethernet(pkt, length, mbuf, meta)
     if fault == _OK:
@@ -56,11 +57,12 @@ def parse(pkt, length, mbuf, meta, state):
 @inlined
 def _plain(pkt, length, meta):
     """The usual packet, TCP over IPv4 without tags, options or fragments, in one go. False: look at it closely."""
-    if load32(pkt + _IP - 2) & 0xFFFFFF != _PLAIN_START or load32(pkt + _IP + wire.IP_FRAGMENT) & 0xFF00FF3F != _PLAIN_MIDDLE:
+    start, middle = load32(pkt + _IP - 2) & 0xFFFFFF, load32(pkt + _IP + wire.IP_FRAGMENT) & 0xFF00FF3F
+    if unlikely(start != _PLAIN_START or middle != _PLAIN_MIDDLE):
         return False
     end = _IP + be16(pkt + _IP + wire.IP_TOTAL_LENGTH)
     payload = _TCP + tcp_header.header_len(pkt + _TCP)
-    if payload < _PLAIN_SIZE or end < payload or length < end or not ip_intact(pkt + _IP, i64(wire.IP_HEADER)):
+    if unlikely(payload < _PLAIN_SIZE or end < payload or length < end or not ip_intact(pkt + _IP, i64(wire.IP_HEADER))):
         return False
     tcp = pkt + _TCP
     addresses, ports = be64(pkt + _IP + wire.IP_SRC), be32(tcp)

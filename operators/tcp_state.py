@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load8, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
@@ -71,25 +72,25 @@ from tcp.slots import SLOTS, give_slot, take_slot
 def tcp_check(pkt, meta, state, tcp):
     """Verify a TCP segment: address, checksum, options. Its connection's index entry is asked for: a Stage should follow."""
     eng = record_at(tcp, ENGINE)
-    if not is_local(eng, i64(meta.dst)):
+    if unlikely(not is_local(eng, i64(meta.dst))):
         if eng.kernel_side:
             return SLOW
         state.foreign += 1
         return DROP
-    if i64(meta.l3) != ETH_HEADER:
+    if unlikely(i64(meta.l3) != ETH_HEADER):
         state.tagged += 1
         return DROP
-    if i64(meta.src) >= FIRST_NUMBER:
+    if unlikely(i64(meta.src) >= FIRST_NUMBER):
         state.bad_source += 1
         return DROP
     l4 = i64(meta.l4)
     header = i64(meta.payload) - l4
     length = header + i64(meta.payload_len)
-    if not tcp_intact(pkt + l4, length, pseudo_sum_at(pkt + ETH_HEADER, length)):
+    if unlikely(not tcp_intact(pkt + l4, length, pseudo_sum_at(pkt + ETH_HEADER, length))):
         state.checksum += 1
         return DROP
     meta.opts = 0
-    if header > HEADER_LEN and not parse_options(pkt + l4 + HEADER_LEN, header - HEADER_LEN, meta):
+    if unlikely(header > HEADER_LEN) and not parse_options(pkt + l4 + HEADER_LEN, header - HEADER_LEN, meta):
         state.bad_options += 1
         return DROP
     index = record_at(i64(eng.index), INDEX)
@@ -109,7 +110,7 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     eng = record_at(tcp, ENGINE)
     index = record_at(i64(eng.index), INDEX)
     slot = lookup(index, i64(meta.tcp_hash), i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
-    if slot < 0:
+    if unlikely(slot < 0):
         if i64(eng.now_us) < i64(eng.cookies_until):
             slot = by_cookie(eng, pkt, meta, now)
         if slot == NO_ROOM:
@@ -121,7 +122,7 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
     counters = role_counters(eng, conn)
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = receive_expected(conn, meta, limits, i64(eng.now_us))
-    if events == REFUSED:
+    if unlikely(events == REFUSED):
         second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
         meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
         events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
@@ -131,7 +132,7 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
             release(eng, conn, app, slot)
             return _unknown(eng, pkt, mbuf, meta, state, now, out)
     events = _hand_over(eng, counters, pkt, meta, conn, app, slot, limits, events, now)
-    if events & EV_RST_DUE:
+    if unlikely(events & EV_RST_DUE != 0):
         verdict = i64(KEEP) if _reset(eng, out, pkt, mbuf, meta, counters) else i64(DROP)
     else:
         verdict = answer(eng, counters, out, conn, app, slot, mbuf, now)

@@ -10,6 +10,7 @@ Where sizes rule instead of messages it is a transfer (APP_TRANSFER), in `transf
 
 from __future__ import annotations
 
+from dpdk_io.expect import likely
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import div64, i64, load8, load32, load64
 from operators.accounting import role_counters
@@ -249,7 +250,7 @@ def _blank_lines(app, address, length):
 def update_window(eng, conn, app, slot, limits):
     """An echoing server takes only what its ring has room for; transfers have windows of their own, and go on."""
     bits = i64(app.app_bits)
-    if not bits & (APP_ECHOES | APP_TRANSFER):
+    if likely(not bits & (APP_ECHOES | APP_TRANSFER)):
         return
     if bits & APP_TRANSFER:
         transfer_goes_on(eng, conn, app, slot)

@@ -96,7 +96,7 @@ class Generator:
             elif written is None:
                 raise PipelineError(f"no packet reaches {_name(step)}: every arm of the GroupBy before it leaves")
             elif isinstance(step, Operator):
-                self._operator(step, depth, written)
+                self._operator(step, depth, written, last=not top or step is steps[-1])
             elif isinstance(step, GroupBy):
                 written = self._group(step, depth, written)
             elif isinstance(step, Stage):
@@ -117,7 +117,7 @@ class Generator:
         else:
             self.code.sources.append(f"{_INDENT * 2}n += i64({call})")
 
-    def _operator(self, step: Operator, depth: int, written: set[str]) -> None:
+    def _operator(self, step: Operator, depth: int, written: set[str], *, last: bool) -> None:
         for name in step.reads:
             if name not in written:
                 raise PipelineError(f"{step.name} reads {name!r}, which nothing upstream writes{nearest(name, written)}")
@@ -129,7 +129,7 @@ class Generator:
         self._line(depth, f"v = i64({self._call(step)})")
         if "out" in step.arguments:
             self._line(depth, "ready = queue_count(out, TX)")
-        self._line(depth, "if v != NEXT:")
+        self._line(depth, "if v != NEXT:" if last else "if unlikely(v != NEXT):")
         self._line(depth + 1, f"count(left + ({k * len(NAMES)} + (v & {len(NAMES) - 1})) * 8)")
         self._line(depth + 1, "ready = depart(out, tx, ready, v, mbuf)")
         self._line(depth + 1, "continue")

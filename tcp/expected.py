@@ -6,6 +6,7 @@ those are to be asked. They exist for speed alone.
 
 from __future__ import annotations
 
+from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined
 from dpdk_io.memory import div64, i64
 from tcp.connection import (
@@ -61,16 +62,21 @@ def receive_expected(conn, seg, limits, now):
     """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK that is no duplicate."""
     bits, state, una = i64(conn.bits), i64(conn.state), i64(conn.snd_una)
     flags, length = i64(seg.tcp_flags), i64(seg.payload_len)
-    if i64(seg.seq) != i64(conn.rcv_nxt) or flags & (SYN | RST | ACK | URG) != ACK or bits & _TROUBLE or state < SYN_RECEIVED:
+    if unlikely(
+        i64(seg.seq) != i64(conn.rcv_nxt)
+        or flags & (SYN | RST | ACK | URG) != ACK
+        or bits & _TROUBLE != 0
+        or state < SYN_RECEIVED
+    ):
         return REFUSED
     acked, flight = distance(i64(seg.ack), una), distance(i64(conn.snd_nxt), una)
     text = length + (flags & FIN)
-    if not 0 <= acked <= flight or (acked == 0 and (flight or state == SYN_RECEIVED)) or i64(conn.retries):
+    if unlikely(not 0 <= acked <= flight or (acked == 0 and (flight != 0 or state == SYN_RECEIVED)) or i64(conn.retries) != 0):
         return REFUSED
-    if text and (length > i64(conn.rcv_wnd) or not 1 << max(state, ESTABLISHED) & _TEXT_STATES):
+    if unlikely(text != 0 and (length > i64(conn.rcv_wnd) or 1 << max(state, ESTABLISHED) & _TEXT_STATES == 0)):
         return REFUSED
     wnd = i64(seg.wnd) << i64(conn.snd_shift)
-    if wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or state == TIME_WAIT or i64(seg.opts) & OPT_SACK:
+    if unlikely(wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or state == TIME_WAIT or i64(seg.opts) & OPT_SACK != 0):
         return REFUSED
     events = i64(0)
     if acked:
@@ -144,19 +150,19 @@ def next_expected(conn, now):
     """
     bits, state, nxt = i64(conn.bits), i64(conn.state), i64(conn.snd_nxt)
     queued = distance(i64(conn.snd_end), nxt)
-    if bits & _TROUBLE:
+    if unlikely(bits & _TROUBLE != 0):
         return i64(REFUSED)
-    if state < ESTABLISHED:
+    if unlikely(state < ESTABLISHED):
         return _next_syn(conn, bits, state, nxt, now)
     fin = i64(FIN) if bits & FIN_QUEUED else i64(0)
     if bits & ACK_ALONE or queued + fin <= 0:
         if bits & ACK_BITS == 0:
             return i64(0)
-        if bits & ACK_BITS == ACK_LATER:
+        if unlikely(bits & ACK_BITS == ACK_LATER):
             return i64(REFUSED)
         conn.bits = bits & ~ACK_BITS
         return i64(ACK)
-    if nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED:
+    if unlikely(nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED != 0):
         return i64(REFUSED)
     conn.snd_nxt = advance(nxt, queued + fin)
     conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK

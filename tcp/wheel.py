@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import aligned, i64, load32, record_at, store32
 from tcp.block import Block
@@ -36,7 +37,7 @@ def arm(wheel, slot, deadline):
     entry = _entry(wheel, slot)
     entry.deadline = deadline
     # Linked in an earlier bucket, as is usual, it moves on when that comes up. Unlinked counts as linked in the last of all.
-    if (i64(entry.linked) - 1) & _LAST >= deadline:
+    if unlikely((i64(entry.linked) - 1) & _LAST >= deadline):
         _move(wheel, entry, slot, deadline)
 
 
