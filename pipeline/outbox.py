@@ -44,6 +44,7 @@ CORE = np.dtype(
         ("tx_patience", "i8"),
         ("tx_dead", "i8"),
         ("rx_last", "i8"),
+        ("rx_more", "i8"),
         ("rx_packets", "i8"),
         ("rx_bytes", "i8"),
         ("tx_packets", "i8"),
@@ -62,7 +63,8 @@ CORE = np.dtype(
         ("started_at", "i8"),
     ]
 )
-"""`stop` is first: the control thread sets it while the loop runs. `tx_stalled` counts turns in which the port took none of the
+"""`stop` is first: the control thread sets it while the loop runs. `rx_more`: the port
+brought all that it could at a time. `tx_stalled` counts turns in which the port took none of the
 packets there were, `tx_stalled_at` is when they began; after `tx_patience` cycles the port is `tx_dead`."""
 
 DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "unhandled", "too_long", "tx_unsent", "left_held")
