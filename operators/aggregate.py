@@ -1,9 +1,9 @@
 """One ACK for all that is waiting: TCP takes the segments that are queued before it acknowledges any (RFC 9293 section 3.8.6.3,
 MUST-58 and MUST-59).
 
-What is queued is the rest of the burst, and when that was a full one, what the port still has. RFC 5681 section 4.2 has a receiver
-acknowledge every second segment unless it has weighed not to: here the sender hears of all of them within the time that it takes
-to look at them, as from a kernel that merges what has come (GRO) and compresses selective acknowledgments.
+What is queued is the rest of the burst, and when that was a full one, what the port still has. RFC 5681 section 4.2 has every
+second segment acknowledged unless it was weighed not to: here the sender hears of all of them within the time that it takes to
+look at them, as from a kernel that merges what has come (GRO) and compresses selective acknowledgments.
 """
 
 from __future__ import annotations

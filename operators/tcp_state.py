@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load8, record_at
-from operators.aggregate import may_wait
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
+from operators.aggregate import may_wait
 from operators.connections import answer, release, settle, transmit
 from operators.engine import (
     APP_HALF_OPEN,

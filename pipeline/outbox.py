@@ -63,9 +63,9 @@ CORE = np.dtype(
         ("started_at", "i8"),
     ]
 )
-"""`stop` is first: the control thread sets it while the loop runs. `rx_more`: the port brought all that was asked for, and may have
-more. `tx_stalled` counts turns in which the port took none of the packets there were, `tx_stalled_at` is when they began; after
-`tx_patience` cycles the port is `tx_dead`."""
+"""`stop` is first: the control thread sets it while the loop runs. `rx_more`: the port brought as much as it was asked for, and may
+have more. `tx_stalled` counts turns in which the port took none of the packets there were, `tx_stalled_at` is when they began;
+after `tx_patience` cycles the port is `tx_dead`."""
 
 DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "unhandled", "too_long", "tx_unsent", "left_held")
 """The counters of CORE that count lost packets: tx queue full, slow or user queue full, no mbuf to emit with, a verdict that does
