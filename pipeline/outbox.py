@@ -63,7 +63,7 @@ CORE = np.dtype(
         ("started_at", "i8"),
     ]
 )
-"""`stop` is first: the control thread sets it while the loop runs. `rx_more`: the port brought as much as it was asked for, and may
+"""`stop` is first: the control thread sets it while the loop runs. `rx_more`: the port brought as much as was asked for, and may
 have more. `tx_stalled` counts turns in which the port took none of the packets there were, `tx_stalled_at` is when they began;
 after `tx_patience` cycles the port is `tx_dead`."""
 
