@@ -170,6 +170,8 @@ class Share:
     """Packets the device brought to another core than the one that owns them; handed over in software."""
     time_wait_evicted: int = 0
     """Connections whose TIME_WAIT was ended early, to make room for younger ones or because their port was used again."""
+    mbuf_waits: int = 0
+    """How often a connection had more to send than there were mbufs, and went on a moment later."""
     moved: Moved = field(default_factory=Moved)
     """Within the time of the run: what came while it was wound up is not in it."""
     shortfall: int = 0
@@ -217,6 +219,7 @@ class Share:
             "responses": {"expected": int(self.expected), "unexpected": int(self.unexpected)},
             "misdirected": int(self.misdirected),
             "time_wait_evicted": int(self.time_wait_evicted),
+            "mbuf_waits": int(self.mbuf_waits),
             "shortfall": int(self.shortfall),
             "syn_cookies": plain(self.syn_cookies),
             "memory": self.memory.to_json(),
@@ -292,6 +295,7 @@ class Result:
             misdirected=sum(core.misdirected for core in cores),
             moved=Moved.total(core.moved for core in cores),
             time_wait_evicted=sum(core.time_wait_evicted for core in cores),
+            mbuf_waits=sum(core.mbuf_waits for core in cores),
             shortfall=sum(core.shortfall for core in cores),
             syn_cookies=add_up(core.syn_cookies for core in cores),
             memory=Memory.total(core.memory for core in cores),

@@ -247,6 +247,7 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for:
     share.lifetime += engine.lifetime_histogram
     share.shortfall += engine.shortfall(min(elapsed, asked_for))
     share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
+    share.mbuf_waits += client["mbuf_waits"] + server["mbuf_waits"]
     for reason in ("records_lost", "no_echo_ring"):
         share.drops[reason] = share.drops.get(reason, 0) + client[reason] + server[reason]
     cookies = {"sent": server["syn_cookies_sent"], "accepted": server["syn_cookies_accepted"]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import data
-from dpdk_io.memory import i64, load64, record_at, store64
+from dpdk_io.memory import div64, i64, load64, record_at, store64
 from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
 from operators.echo import give_ring
 from operators.engine import (
@@ -14,11 +14,13 @@ from operators.engine import (
     APP_HELD,
     APP_PORT_RETURNED,
     APP_RING,
+    APP_WAITS,
     CAUSE_ACTIVE_CLOSE,
     CAUSE_ACTIVE_RST,
     CAUSE_PASSIVE_CLOSE,
     CAUSE_PASSIVE_RST,
     CAUSE_TIMEOUT,
+    MBUF_WAITS,
     TIME_WAIT_EVICTED,
     addresses_at,
     app_at,
@@ -31,6 +33,7 @@ from operators.engine import (
 from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
+from pipeline.outbox import has_spare
 from tcp.board import give_board
 from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
@@ -75,20 +78,20 @@ def answer(eng, counters, out, conn, app, slot, mbuf, now):
 def transmit(eng, out, conn, app, slot, mbuf, now):
     """Send all that *conn* has to send now; the first segment goes into *mbuf* (0: none). True when *mbuf* was used.
 
-    A segment for which there is no mbuf is lost (counted as no_mbuf): its retransmission brings it.
+    When there is no mbuf it goes on a millisecond later, or with the next segment that arrives.
     """
     counters = role_counters(eng, conn)
     given = mbuf
     while True:
+        if mbuf == 0 and not has_spare(out):
+            _wait_for_mbuf(counters, conn, app)
+            break
         seq = i64(conn.snd_nxt)
         word = next_expected(conn, i64(eng.now_us))
         if word == 0 or (word == REFUSED and not _next_unusual(eng, conn, slot)):
             break
         if mbuf == 0:
             mbuf = take(out)
-            if mbuf == 0:
-                _count_lost(eng, counters, app, word)
-                break
         if word != REFUSED:
             _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
         else:
@@ -152,12 +155,11 @@ def _count_unusual(counters, app, seg):
 
 
 @rare
-def _count_lost(eng, counters, app, word):
-    """There is no mbuf for a segment that counts as sent for TCP: so it does for the counters, beside no_mbuf."""
-    if word != REFUSED:
-        count_sent(counters, app, word & 0xFF, word >> 8)
-    else:
-        _count_unusual(counters, app, record_at(i64(eng.scratch), SEGMENT))
+def _wait_for_mbuf(counters, conn, app):
+    """`settle` has what is to be sent tried again."""
+    if pending(conn):
+        app.app_bits = i64(app.app_bits) | APP_WAITS
+        bump(counters, MBUF_WAITS, 1)
 
 
 @inlined
@@ -186,7 +188,17 @@ def settle(eng, out, conn, app, slot, events, now):
     else:
         if unlikely(i64(app.app_bits) & APP_HELD != 0):
             conn.deadline = i64(app.held_until)
-        arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
+        deadline = i64(conn.deadline)
+        if i64(app.app_bits) & APP_WAITS:
+            deadline = _soon(eng, app)
+        arm(record_at(i64(eng.wheel), WHEEL), slot, deadline)
+
+
+@rare
+def _soon(eng, app):
+    """The next millisecond, for a connection that waits for mbufs. By then there are some, unless the port takes none."""
+    app.app_bits = i64(app.app_bits) & ~APP_WAITS
+    return div64(i64(eng.now_us), 1000) + 1
 
 
 @kernel

@@ -19,6 +19,7 @@ ROLE_COUNTERS = (
     "attempted", "established", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
     "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
+    "mbuf_waits",
 )  # fmt: skip
 """One int64 each, per role: packets by meaning, connections by how far they came, release causes, responses by content."""
 
@@ -27,11 +28,13 @@ ROLE_COUNTERS = (
     ATTEMPTED, COMPLETED, FAILED, OPEN, MAX_OPEN,
     CAUSE_UNKNOWN, CAUSE_TIMEOUT, CAUSE_PASSIVE_CLOSE, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_RST, CAUSE_ACTIVE_RST,
     EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST, NO_ECHO_RING, SYN_COOKIES_SENT, SYN_COOKIES_ACCEPTED,
+    MBUF_WAITS,
 ) = map(ROLE_COUNTERS.index, (
     "SentFin", "SentFinPssv", "SentRst", "RecvSyn", "Unexpected", "Urgent", "BytesSent", "BytesReceived", "Mismatches",
     "attempted", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
     "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
+    "mbuf_waits",
 ))  # fmt: skip
 """Those that kernels count one by one; `tally` has the others."""
 
@@ -75,6 +78,8 @@ APP_LAST = 1 << 19
 """After the round that is being sent comes the FIN."""
 APP_GIVEN_UP = 1 << 20
 """The peer sends more than anybody wants: an RST is due."""
+APP_WAITS = 1 << 21
+"""There was no mbuf for what is to be sent: it goes on in a moment."""
 
 _APP = [
     ("due", "i8"),  # cycles
@@ -189,7 +194,7 @@ ENGINE = np.dtype(
             "client_transfers", "server_transfers", "client_send", "client_receive", "server_send", "server_receive", "rounds",
             "half_close", "headed", "sends_pattern", "template", "template_len", "fill_hook", "check_hook", "interval_bytes",
             "tw_ring", "tw_mask", "tw_head", "tw_tail", "tw_limit",
-            "records", "record_mask", "record_head", "record_tail", "closing",
+            "owing", "owing_turns", "records", "record_mask", "record_head", "record_tail", "closing",
             "half_open", "syn_backlog", "cookies_until", "local_ranges", "n_local_ranges", "first_range",
         )
     ]

@@ -6,6 +6,7 @@ from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load8, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
+from operators.aggregate import may_wait
 from operators.connections import answer, release, settle, transmit
 from operators.engine import (
     APP_HALF_OPEN,
@@ -36,6 +37,7 @@ from tcp.events import (
     EV_EARLY,
     EV_ESTABLISHED,
     EV_FIN,
+    EV_MORE,
     EV_OUT_OF_ORDER,
     EV_REUSE,
     EV_REVEALED,
@@ -105,7 +107,7 @@ def tcp_check(pkt, meta, state, tcp):
     writes=[("accepted", "u4"), ("skip", "u4"), ("early", "u4"), ("revealed", "u4"), ("tos", "u1")],
     drops=("table_full", "bad_source"),
 )
-def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
+def tcp_state(pkt, mbuf, meta, following, state, now, out, tcp):
     """Run TCP: find the segment's connection, change its state, send its answer; a SYN to an open port begins a connection."""
     eng = record_at(tcp, ENGINE)
     index = record_at(i64(eng.index), INDEX)
@@ -131,9 +133,11 @@ def tcp_state(pkt, mbuf, meta, state, now, out, tcp):
         if events & EV_REUSE:
             release(eng, conn, app, slot)
             return _unknown(eng, pkt, mbuf, meta, state, now, out)
+        if events & EV_DATA:
+            events |= EV_MORE
     events = _hand_over(eng, counters, pkt, meta, conn, app, slot, limits, events, now)
-    if unlikely(events & EV_RST_DUE != 0):
-        verdict = i64(KEEP) if _reset(eng, out, pkt, mbuf, meta, counters) else i64(DROP)
+    if unlikely(events & (EV_RST_DUE | EV_MORE) != 0):
+        verdict = _answer_unusual(eng, out, pkt, mbuf, meta, following, counters, conn, app, slot, events, now)
     else:
         verdict = answer(eng, counters, out, conn, app, slot, mbuf, now)
     settle(eng, out, conn, app, slot, events, now)
@@ -172,6 +176,18 @@ def _note_unusual(eng, counters, pkt, meta, conn, app, slot, events):
         bump(counters, BYTES_RECEIVED, i64(meta.revealed))
         events |= EV_REVEALED
     return events
+
+
+@rare
+def _answer_unusual(eng, out, pkt, mbuf, meta, following, counters, conn, app, slot, events, now):
+    """An RST; or what the connection has to send, unless that comes later. The verdict."""
+    if events & EV_RST_DUE:
+        used = _reset(eng, out, pkt, mbuf, meta, counters)
+    elif may_wait(eng, out, conn, cold_at(eng, slot), slot, meta, following):
+        used = False
+    else:
+        used = transmit(eng, out, conn, app, slot, mbuf, now)
+    return i64(KEEP if used else DROP)
 
 
 @kernel

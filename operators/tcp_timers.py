@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64, record_at, store64
+from operators.aggregate import answer_late
 from operators.connections import act
 from operators.engine import APP_HELD, BYTES_RECEIVED, BYTES_SENT, ENGINE, app_at, cold_at, conn_at, limits_of, peek
 from operators.workload import speak
@@ -26,6 +27,8 @@ def tcp_timers(now, out, tcp):
     eng.now_us = now_us
     if now >= i64(eng.next_second):
         _next_second(eng, now)
+    if i64(eng.owing):
+        answer_late(eng, out, now)
     wheel = record_at(i64(eng.wheel), WHEEL)
     done = i64(0)
     while room(out) > _SEGMENTS_KEPT and not behind(out):

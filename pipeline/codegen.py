@@ -145,6 +145,7 @@ class Generator:
             "state": f"row(s{k}, 0)",
             "burst": "burst + n * 8",
             "room": "BURST - n",
+            "following": "row(metas, min(i + 1, left_over - 1))" if self._stages > 1 else "meta",
             "from_port": "i64(i < received)" if self._has_sources else "i64(1)",
             **{r: f"r_{r}" for r in self._resources},
         }

@@ -24,7 +24,7 @@ from dpdk_io.memory import aligned
 from pipeline.errors import PipelineError
 from pipeline.fields import Field, check_fields, check_returns, check_use, nearest
 
-PACKET_ARGUMENTS = ("pkt", "length", "mbuf", "meta", "from_port")
+PACKET_ARGUMENTS = ("pkt", "length", "mbuf", "meta", "following", "from_port")
 CORE_ARGUMENTS = ("state", "now", "out")
 SOURCE_ARGUMENTS = ("burst", "room")
 

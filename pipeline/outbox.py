@@ -44,6 +44,7 @@ CORE = np.dtype(
         ("tx_patience", "i8"),
         ("tx_dead", "i8"),
         ("rx_last", "i8"),
+        ("rx_more", "i8"),
         ("rx_packets", "i8"),
         ("rx_bytes", "i8"),
         ("tx_packets", "i8"),
@@ -62,8 +63,9 @@ CORE = np.dtype(
         ("started_at", "i8"),
     ]
 )
-"""`stop` is first: the control thread sets it while the loop runs. `tx_stalled` counts turns in which the port took none of the
-packets there were, `tx_stalled_at` is when they began; after `tx_patience` cycles the port is `tx_dead`."""
+"""`stop` is first: the control thread sets it while the loop runs. `rx_more`: the port brought as much as was asked for, and may
+have more. `tx_stalled` counts turns in which the port took none of the packets there were, `tx_stalled_at` is when they began;
+after `tx_patience` cycles the port is `tx_dead`."""
 
 DROPS = ("tx_full", "queue_full", "no_mbuf", "bad_verdict", "end", "unhandled", "too_long", "tx_unsent", "left_held")
 """The counters of CORE that count lost packets: tx queue full, slow or user queue full, no mbuf to emit with, a verdict that does
@@ -83,6 +85,12 @@ def take(out):
         return i64(0)
     core.spare_count = count - 1
     return load64(i64(core.spare) + (count - 1) * 8)
+
+
+@kernel
+def has_spare(out):
+    """Would `take` give an mbuf now?"""
+    return i64(record_at(out, CORE).spare_count) > 0
 
 
 @kernel

@@ -75,6 +75,7 @@ RECEIVE = """\
             n = rx_burst(port, queue, burst, i64({port_burst}))
         core.rx_packets += n
         core.rx_last = n
+        core.rx_more = i64(n == {port_burst})
 """
 
 TAIL = '''\

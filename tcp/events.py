@@ -47,5 +47,7 @@ EV_REVEALED = 1 << 21
 """The caller's own: after the data of this EV_DATA come `seg.revealed` bytes that were taken before."""
 EV_ABORTED = 1 << 19
 """The caller's own: it has given the connection up (comes with EV_CLOSED)."""
+EV_MORE = 1 << 22
+"""The caller's own: text came, and more may be waiting that has the same answer."""
 EV_DOUBT = 1 << 24
 """Out of `on_timer`: as many timeouts as the limit `r1` says (RFC 9293 section 3.8.3): is the way to the peer still right?"""

@@ -1,19 +1,28 @@
-"""One connection at full speed over a clean veth, offloads off: our engine's, and a kernel's in its place; bytes a second."""
+"""One connection at full speed over a clean veth, offloads off: our engine's, and a kernel's in its place; bytes a second.
+
+A veth has the core that sends do also what is to be done where it arrives: with a packet socket there, a copy. Where we receive,
+packets come to our core instead (RPS), as those of a network card would; in the kernel's turn, too.
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from uuid import uuid4
 
-from tests.network.command import run_in, te_apps_in, wait_for_answer
-from tests.network.lab import Lab, Namespace, Process
-from tests.network.peers import nginx, wait_for_listener
+from tests.network.command import Outcome, outcome, run_in, te_apps_in, wait_for_answer
+from tests.network.lab import Lab, Namespace, Process, wait_until
+from tests.network.peers import SCRIPTS, nginx, wait_for_listener
 from tests.network.transferring import APP, KERNEL, OURS, THEIRS
 
 MANY = 200_000_000
+WINDOW = ("--window", "4M")
+IPERF3 = str(SCRIPTS / "iperf3.py")
 FETCH = ("curl", "-sS", "--http0.9", "-o", "/dev/null", "-w", "%{size_download} %{speed_download}")
 _SINK = """
 import socket, time
@@ -48,6 +57,11 @@ def _fetched(namespace: Namespace, url: str, size: int) -> float:
     return float(speed)
 
 
+def _lived(run: Outcome, size: int) -> float:
+    """*size* over the time from our SYN to the end of the only connection."""
+    return size / (run.result["latency_us"]["lifetime"]["max"] / 1e6)
+
+
 def sent_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
     sink = _sink(theirs)
     run = run_in(ours, *APP, "--target", f"{THEIRS}:9000", "--peer", "any", "--connections", 1, "--send", size)
@@ -63,10 +77,10 @@ def sent_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
 
 def fetched_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
     request = ("--request", rf"GET / HTTP/1.0\r\nHost: {THEIRS}\r\n\r\n", "--expect", "HTTP/1.1 200 OK")
-    run = run_in(ours, *APP, "--target", f"{THEIRS}:80", "--connections", 1, "--window", "4M", *request)
+    run = run_in(ours, *APP, "--target", f"{THEIRS}:80", "--connections", 1, *WINDOW, *request)
     assert (run.code, run.result["responses"]["unexpected"]) == (0, 0), run.errors
     assert run.result["client"]["BytesReceived"] > size
-    return size / run.result["elapsed_s"]
+    return _lived(run, size)
 
 
 def fetched_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
@@ -90,23 +104,80 @@ def served_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
     return speed
 
 
-MEASURES: dict[str, tuple[Callable[..., float], Callable[..., float]]] = {
-    "to a socket": (sent_by_us, sent_by_a_kernel),
-    "from nginx": (fetched_by_us, fetched_by_a_kernel),
-    "to curl": (served_by_us, served_by_a_kernel),
+def _with_iperf3(ours: Namespace, theirs: Namespace, direction: str, size: int, *options: object) -> tuple[Outcome, list[float]]:
+    """Our client as the data connection of an iperf3 test; and what the server counted."""
+    with TemporaryDirectory() as home:
+        cookie = Path(home, "cookie")
+        cookie.write_bytes(uuid4().hex.ljust(36, "-").encode() + b"\0")
+        control = theirs.start(sys.executable, IPERF3, cookie.read_text()[:-1], direction, str(size))
+        wait_until(lambda: "ready" in control.errors or not control.running, what="iperf3")
+        process = te_apps_in(
+            ours, *APP, "--target", f"{THEIRS}:5201", "--peer", "any", "--connections", 1, "--send-file", cookie, *options
+        )
+        run = outcome(process.finish(60))
+    assert run.code == 0, run.errors
+    return run, [float(word) for word in control.finish().stdout.split()]
+
+
+def sent_to_iperf3(ours: Namespace, theirs: Namespace, size: int) -> float:
+    run, (count, speed) = _with_iperf3(ours, theirs, "up", size, "--send", size + 37)
+    assert (count, run.result["client"]["BytesSent"]) == (size, size + 37)
+    return speed
+
+
+def fetched_from_iperf3(ours: Namespace, theirs: Namespace, size: int) -> float:
+    """The server sends some more, until it is reset."""
+    run, _ = _with_iperf3(ours, theirs, "down", size, "--receive", size, *WINDOW)
+    assert run.result["client"]["BytesReceived"] >= size
+    return _lived(run, size)
+
+
+def _by_iperf3(ours: Namespace, size: int, *options: str) -> float:
+    told = json.loads(ours.run("iperf3", "-c", THEIRS, "-n", str(size), "-J", *options).stdout)
+    return float(told["end"]["sum_received"]["bits_per_second"]) / 8
+
+
+def sent_to_iperf3_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
+    return _by_iperf3(ours, size)
+
+
+def fetched_from_iperf3_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
+    return _by_iperf3(ours, size, "--reverse")
+
+
+class Measure(NamedTuple):
+    """How to find a speed: for our engine, for a kernel in its place, and whether it is us who receive."""
+
+    engine: Callable[..., float]
+    kernel: Callable[..., float]
+    receives: bool
+
+
+MEASURES = {
+    "to a socket": Measure(sent_by_us, sent_by_a_kernel, False),
+    "to iperf3": Measure(sent_to_iperf3, sent_to_iperf3_by_a_kernel, False),
+    "to curl": Measure(served_by_us, served_by_a_kernel, False),
+    "from nginx": Measure(fetched_by_us, fetched_by_a_kernel, True),
+    "from iperf3": Measure(fetched_from_iperf3, fetched_from_iperf3_by_a_kernel, True),
 }
 
 
 def measured(name: str, size: int = MANY, rounds: int = 3) -> tuple[float, float]:
     """Medians, of our engine and of a kernel in turns on one veth."""
-    engine, kernel = MEASURES[name]
+    measure = MEASURES[name]
     ours_do, theirs_do = [], []
     with Lab() as lab, TemporaryDirectory() as home:
         ours, theirs = lab.cable()
+        for namespace in (ours, theirs):
+            namespace.sysctl(net__ipv4__tcp_congestion_control="cubic")
+        if measure.receives:
+            ours.run("sh", "-c", "echo 1 > /sys/class/net/v0/queues/rx-0/rps_cpus")
         nginx(theirs, Path(home), bytes(size))
+        theirs.start("iperf3", "-s")
+        wait_for_listener(theirs, 5201)
         for _ in range(rounds):
             ours.configure("v0", f"{KERNEL}/24")
-            theirs_do.append(kernel(ours, theirs, size))
+            theirs_do.append(measure.kernel(ours, theirs, size))
             ours.run("ip", "address", "flush", "dev", "v0")
-            ours_do.append(engine(ours, theirs, size))
+            ours_do.append(measure.engine(ours, theirs, size))
     return statistics.median(ours_do), statistics.median(theirs_do)

@@ -1,0 +1,79 @@
+"""The control connection of an iperf3 client, over a kernel's socket: the data connection is somebody else's, by its cookie.
+
+iperf3.py COOKIE up|down BYTES
+
+iperf3 takes what begins with the cookie, 36 characters and a NUL, for the data connection, wherever it comes from. "ready" on
+stderr: it may come. When it is over, the test is ended, and what the server counted is printed: bytes, and bytes a second.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PORT = 5201
+TEST_START, TEST_RUNNING, TEST_END, PARAM_EXCHANGE, CREATE_STREAMS, EXCHANGE_RESULTS, DISPLAY_RESULTS, IPERF_DONE = (
+    1, 2, 4, 9, 10, 13, 14, 16,
+)  # fmt: skip
+ESTABLISHED = "01"
+SETTINGS = {"tcp": True, "omit": 0, "time": 0, "parallel": 1, "len": 128 * 1024, "client_version": "3.12"}
+STREAM = {"id": 1, "bytes": 0, "retransmits": -1, "jitter": 0, "errors": 0, "packets": 0, "start_time": 0, "end_time": 1}
+RESULTS = {"cpu_util_total": 0, "cpu_util_user": 0, "cpu_util_system": 0, "sender_has_retransmits": -1, "streams": [STREAM]}
+
+
+def expect(control: socket.socket, *states: int) -> None:
+    for state in states:
+        said = control.recv(1)
+        assert said == bytes([state]), (said, state)
+
+
+def tell(control: socket.socket, what: dict[str, object]) -> None:
+    text = json.dumps(what).encode()
+    control.sendall(struct.pack("!I", len(text)) + text)
+
+
+def hear(control: socket.socket) -> dict[str, list[dict[str, float]]]:
+    (size,) = struct.unpack("!I", control.recv(4, socket.MSG_WAITALL))
+    return json.loads(control.recv(size, socket.MSG_WAITALL))
+
+
+def is_carrying() -> bool:
+    """Is there an established connection to the server from elsewhere?"""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    rows += [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
+    ours = [row for row in rows if row[1].endswith(f":{PORT:04X}") and row[3] == ESTABLISHED]
+    return any(not row[2].split(":")[0].endswith("0100007F") for row in ours)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.002)
+
+
+def main(cookie: str, direction: str, size: str) -> None:
+    with socket.create_connection(("127.0.0.1", PORT), timeout=120) as control:
+        control.sendall(cookie.encode() + b"\0")
+        expect(control, PARAM_EXCHANGE)
+        tell(control, {**SETTINGS, "num": int(size), **({"reverse": True} if direction == "down" else {})})
+        expect(control, CREATE_STREAMS)
+        sys.stderr.write("ready\n")
+        sys.stderr.flush()
+        expect(control, TEST_START, TEST_RUNNING)
+        wait_until(is_carrying)
+        wait_until(lambda: not is_carrying())
+        control.sendall(bytes([TEST_END]))
+        expect(control, EXCHANGE_RESULTS)
+        tell(control, RESULTS)
+        (stream,) = hear(control)["streams"]
+        expect(control, DISPLAY_RESULTS)
+        control.sendall(bytes([IPERF_DONE]))
+        sys.stdout.write(f"{stream['bytes']} {stream['bytes'] / stream['end_time']}\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
