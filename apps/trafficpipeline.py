@@ -45,6 +45,7 @@ from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 _SERVER_TABLE = 1 << 16
 _RECORDS = 1 << 18
 _TIME_WAITS = 4096
+_LATE_MS = 2
 
 
 class Site:
@@ -125,6 +126,7 @@ class Site:
             cps=config.cps_per_core,
             max_open=config.max_open,
             hold_ms=round(config.hold_s * 1000),
+            late_ms=_LATE_MS,
             syn_backlog=config.syn_backlog,
             echo_rings=config.echo_rings,
             ttl=config.ttl,

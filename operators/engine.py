@@ -194,7 +194,8 @@ ENGINE = np.dtype(
             "client_transfers", "server_transfers", "client_send", "client_receive", "server_send", "server_receive", "rounds",
             "half_close", "headed", "sends_pattern", "template", "template_len", "fill_hook", "check_hook", "interval_bytes",
             "tw_ring", "tw_mask", "tw_head", "tw_tail", "tw_limit",
-            "owing", "owing_turns", "records", "record_mask", "record_head", "record_tail", "closing",
+            "owing", "owing_turns", "turn_at", "late_cycles", "catching_up",
+            "records", "record_mask", "record_head", "record_tail", "closing",
             "half_open", "syn_backlog", "cookies_until", "local_ranges", "n_local_ranges", "first_range",
         )
     ]

@@ -115,6 +115,8 @@ class Settings:
     """Connections half open, beyond which SYNs are answered with cookies; None: a quarter of the table."""
     hold_ms: int = 0
     """Established clients wait so long before they speak."""
+    late_ms: int = 0
+    """A turn that comes so long after the last one finds the core held up: it reads before its timers run; 0: no turn does."""
     time_waits: int = 4096
     """Connections kept in TIME_WAIT; beyond that the oldest are ended early, counted."""
     records: int = 0
@@ -335,7 +337,8 @@ class TcpEngine:
         self.record.second_cycles = hertz
         self.record.next_second = _NEVER
         self.record.per_cycle = (self.settings.cps or 0.0) / hertz
-
+        self.record.turn_at = epoch
+        self.record.late_cycles = self.settings.late_ms * hertz // 1000
         self.record.paused = 1
 
     def begin(self, epoch: int, duration: int | None = None) -> None:

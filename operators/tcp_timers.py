@@ -9,7 +9,7 @@ from operators.connections import act
 from operators.engine import APP_HELD, BYTES_RECEIVED, BYTES_SENT, ENGINE, app_at, cold_at, conn_at, limits_of, peek
 from operators.workload import speak
 from pipeline import room, tick
-from pipeline.outbox import behind
+from pipeline.outbox import CORE, behind
 from tcp.connection import CLOSED
 from tcp.limits import LIMITS
 from tcp.timer import on_timer
@@ -17,6 +17,8 @@ from tcp.wheel import WHEEL, expired
 
 _SEGMENTS_KEPT = 48
 """Room for sending that timeouts leave to the packets of the turn."""
+_MOST_TURNS = 256
+"""Turns, of a burst each, in which what has arrived may be read before the timers run."""
 
 
 @tick
@@ -29,6 +31,8 @@ def tcp_timers(now, out, tcp):
         _next_second(eng, now)
     if i64(eng.owing):
         answer_late(eng, out, now)
+    if _catches_up(eng, out, now):
+        return i64(0)
     wheel = record_at(i64(eng.wheel), WHEEL)
     done = i64(0)
     while room(out) > _SEGMENTS_KEPT and not behind(out):
@@ -38,6 +42,20 @@ def tcp_timers(now, out, tcp):
         _expire(eng, out, slot, now)
         done += 1
     return done
+
+
+@kernel
+def _catches_up(eng, out, now):
+    """Was the core held up until a moment ago? Then what has arrived meanwhile is read first: among it may be the answers that
+    timers wait for."""
+    turns = i64(eng.catching_up)
+    if turns:
+        turns = turns - 1 if i64(record_at(out, CORE).rx_more) else i64(0)
+    elif now - i64(eng.turn_at) > i64(eng.late_cycles) > 0:
+        turns = i64(_MOST_TURNS)
+    eng.turn_at = now
+    eng.catching_up = turns
+    return turns != 0
 
 
 @kernel

@@ -102,7 +102,7 @@ class Host:
     def advance(self, ms: float) -> None:
         """Let time pass."""
         passed = int(ms * HERTZ // 1000)
-        for name in ("epoch", "begun", "next_second"):
+        for name in ("epoch", "begun", "next_second", "turn_at"):
             self.engine.record[name] -= passed
         self.state("arp_ask").next_at -= passed
         self.state("nd_ask").next_at -= passed
