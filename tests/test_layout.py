@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "dpdk_io": ("dpdk_io",),
-    "tcp": ("tcp", "dpdk_io.jit", "dpdk_io.memory", "dpdk_io.errors"),
+    "tcp": ("tcp", "dpdk_io.jit", "dpdk_io.expect", "dpdk_io.memory", "dpdk_io.errors"),
     "pipeline": ("pipeline", "dpdk_io"),
     "operators": ("operators", "pipeline", "tcp", "dpdk_io"),
     "apps": ("apps", "operators", "pipeline", "tcp", "dpdk_io"),
