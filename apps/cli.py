@@ -156,7 +156,7 @@ def run(
     loaded = load(pipeline)
     from apps.engine import run_pipeline
 
-    return _finish(lambda settings: run_pipeline(loaded, settings), *settings)
+    return _finish(lambda settings: run_pipeline(loaded, settings, loaded.name), *settings)
 
 
 @app.command()

@@ -152,7 +152,7 @@ def port_statistics(ports: Ports) -> dict[str, dict[str, int]]:
     return found
 
 
-def run_pipeline(pipeline: Pipeline, config: RunConfig, app: str = "run") -> Result:
+def run_pipeline(pipeline: Pipeline, config: RunConfig, app: str) -> Result:
     """Run *pipeline* on every queue of the devices of *config* until its files are read, its time is up, or a signal comes."""
     pipeline = behind(config.impair, pipeline)
     with open_ports(config.devices, config.cores, port_options(config)) as ports:

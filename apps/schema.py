@@ -122,6 +122,7 @@ KEYS = (*RUN_KEYS, *ENGINE_KEYS)
 BY_FIELD = {key.field: key for key in KEYS}
 _BY_PATH = {key.path: key for key in KEYS}
 _TABLES = ("run", "engine", "engine.tcp", "engine.timeouts")
+_LISTED = ", ".join(f"[{table}]" for table in _TABLES)
 
 
 def from_options(options: Mapping[str, Any]) -> Settings:
@@ -158,13 +159,14 @@ def _leaves(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _suggestion(path: str) -> str:
-    """The nearest key: first within the same table, then a key of that name elsewhere."""
+    """The nearest key: of that name elsewhere, within the same table, then any; else where to look."""
     table, _, name = path.rpartition(".")
     siblings = {key.path.rpartition(".")[2] for key in KEYS if key.path.rpartition(".")[0] == table}
     elsewhere = [known for known in _BY_PATH if known.rpartition(".")[2] == name]
     if elsewhere:
         return f"; did you mean '{elsewhere[0]}'?"
-    return nearest(name, siblings) or nearest(path, _names()) or f"; the tables are {', '.join(f'[{t}]' for t in _TABLES)}"
+    remedy = f"docs/configuration.md has the keys of [{table}]" if table in _TABLES else f"the tables are {_LISTED}"
+    return nearest(name, siblings) or nearest(name, {known.rpartition(".")[2] for known in _names()}) or f"; {remedy}"
 
 
 def _names() -> Iterable[str]:

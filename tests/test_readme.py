@@ -80,6 +80,7 @@ def test_the_pipeline_of_the_readme_does_what_it_says(tmp_path: Path) -> None:
     command = [BIN / "te-apps", "run", "guard.py:guard", "--device", "pcap:in.pcap,out.pcap"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("guard on pcap:in.pcap,out.pcap, core 0: done after ")
     assert done.stdout.splitlines()[1] == "150 packets received, 100 sent"
     assert len(rdpcap(str(tmp_path / "out.pcap"))) == 100
 
