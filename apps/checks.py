@@ -13,6 +13,8 @@ from dpdk_io.errors import DeviceError
 
 _INSIDE = ("loopback", "ring", "null")
 """Kinds of devices whose packets never leave the process."""
+_FOR_CLIENTS = ("targets", "cps", "hold_s", "expect", "fin_by_client", "ports")
+_FOR_SERVERS = ("listen", "response", "fin_by_server")
 _MOST_EXPECTED = 0xFFFF
 """Bytes of a response that a connection's record can count."""
 
@@ -48,6 +50,7 @@ def check_run(config: RunConfig, places: Places) -> None:
 def check_traffic(config: TrafficConfig, places: Places) -> None:
     """Everything trafficengine relies on."""
     check_run(config, places)
+    _check_role(config, places)
     _check_blocks(config, places)
     _check_interfaces(config, places)
     _check_gateway(config, places)
@@ -58,6 +61,14 @@ def check_traffic(config: TrafficConfig, places: Places) -> None:
     _check_hold(config, places)
     _check_expect(config, places)
     check_transfer(config, places)
+
+
+def _check_role(config: TrafficConfig, places: Places) -> None:
+    """Nothing for the other role alone on the command line; a file may be both ends' own."""
+    for role, other, fields in (("server", "client", _FOR_CLIENTS), ("client", "server", _FOR_SERVERS)):
+        wrong = [places[field] for field in fields if field in places and places[field].startswith("--")]
+        if config.role == role and wrong:
+            raise ConfigError(f"{wrong[0]}: for {other}s, and there is none with role {role}; leave it out, or give another role")
 
 
 def _check_hold(config: TrafficConfig, places: Places) -> None:

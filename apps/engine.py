@@ -88,7 +88,7 @@ def compile_cores(cores: Sequence[Core], quiet: bool) -> None:
     for core in cores:
         if not quiet and not core.compiled_before:
             name = core.pipeline.name
-            sys.stderr.write(f"te-apps: compiling {name} for this machine, once; it takes about 15 seconds\n")
+            sys.stderr.write(f"te-apps: compiling {name} for this machine, once; it takes up to 20 seconds\n")
             sys.stderr.flush()
         core.compile()
 

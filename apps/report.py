@@ -31,7 +31,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _headline(result: Result, total: Share) -> str:
     cores = ",".join(str(core.core) for core in result.cores)
-    ended = {"done": "done", "duration": "time is up"}.get(result.ended_by, f"stopped by {result.ended_by}")
+    endings = {"done": "done", "duration": "time is up", "silence": "nobody answers any more"}
+    ended = endings.get(result.ended_by, f"stopped by {result.ended_by}")
     place = f"{result.app} on {' '.join(result.devices)}, core{'s' if len(result.cores) > 1 else ''} {cores}"
     return f"{place}: {ended} after {total.elapsed_s:.2f} s"
 
@@ -103,6 +104,9 @@ def _memory(total: Share) -> str:
 
 def _remarks(result: Result, total: Share) -> str:
     lines = []
+    done = total.connections
+    if result.wanted and done.attempted < result.wanted:
+        lines.append(f"{number(result.wanted)} connections were wanted, {number(done.attempted)} were begun.")
     if total.shortfall:
         lines.append(f"The schedule was not kept: {number(total.shortfall)} connections started late or never.")
     if total.unexpected:

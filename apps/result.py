@@ -29,7 +29,7 @@ CAUSES = ("Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "Ac
 
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99_9": 99.9, "max": 100.0}
 
-DONE, DURATION, SIGINT, SIGTERM = "done", "duration", "SIGINT", "SIGTERM"
+DONE, DURATION, SILENCE, SIGINT, SIGTERM = "done", "duration", "silence", "SIGINT", "SIGTERM"
 """How a run ended."""
 
 _SIGNAL_EXIT = {SIGINT: 130, SIGTERM: 143}

@@ -21,6 +21,7 @@ from apps.result import (
     CAUSES,
     COUNTERS,
     DONE,
+    SILENCE,
     Connections,
     CoreResult,
     Interval,
@@ -30,6 +31,7 @@ from apps.result import (
     add_up,
     merge_intervals,
 )  # fmt: skip
+from apps.silence import Silence, patience_s
 from apps.trafficpipeline import Site, open_tap, traffic_pipeline
 from dpdk_io import TeError, open_ports
 from dpdk_io.clock import cycles, hertz
@@ -95,6 +97,8 @@ class _Traffic:
             self._writer = open_records(config.records, self.engines[0].record_dtype, {**_LABELS, "states": STATE_NAMES})
             stack.callback(self._writer.close)
         self._shown = (time.monotonic(), 0)
+        self._silence = Silence(patience_s(config.timeouts))
+        self._looked = 0.0
         self.ended_by = DONE
         self._moved: dict[int, list[int]] = {}
         """Bytes that each engine has sent and received by the end of the run."""
@@ -116,7 +120,8 @@ class _Traffic:
             start = time.monotonic()
             self._start_engines(paused=False)
             watch = Watch(self.config, done=self._done, show=self._show, collect=self._collect)
-            self.ended_by = watch.until_over(run, signals, start)
+            ended = watch.until_over(run, signals, start)
+            self.ended_by = ended if self.ended_by == DONE or signals.name else self.ended_by
             end = time.monotonic()
             self._moved = {id(engine): _moved(engine) for engine in self.engines}
             self._drain(run, signals)
@@ -154,9 +159,26 @@ class _Traffic:
         if self.config.connections is None:
             return False
         if self.config.is_client:
-            return all(engine.done for engine in self.engines)
+            self._stop_at_silence()
+            return all(engine.done for engine in self.engines) or (self.ended_by == SILENCE and not self._open_clients())
         served = sum(c["completed"] + c["failed"] for c in (engine.counters("server") for engine in self.engines))
         return served >= self.config.connections * len(self.config.cores)
+
+    def _stop_at_silence(self) -> None:
+        """Open no more connections when all targets have died; those that are open will be given up."""
+        now = time.monotonic()
+        if self.ended_by == SILENCE or now - self._looked < 1.0:
+            return
+        self._looked = now
+        clients = [engine.counters("client") for engine in self.engines]
+        heard = sum(count for client in clients for name, count in client.items() if name.startswith("Recv"))
+        if self._silence.lasts(heard, sum(client["Timeout"] for client in clients), now):
+            self.ended_by = SILENCE
+            for engine in self.engines:
+                engine.record.paused = 1
+
+    def _open_clients(self) -> int:
+        return sum(engine.counters("client")["open"] for engine in self.engines)
 
     def _drain(self, run: Run, signals: Signals) -> None:
         """No more connections are begun; what is on its way is let come to its end. Where packets are lost on purpose, what is

@@ -38,7 +38,7 @@ def discover() -> dict[str, Operator]:
                 f"operator {point.name!r} of package {owner!r} does not load: {error}; mend or uninstall it"
             ) from error
         if not isinstance(made, Operator):
-            raise PipelineError(f"operator {point.name!r} of package {owner!r} is a {type(made).__name__}, not an operator")
+            raise PipelineError(f"operator {point.name!r} of package {owner!r} is of type {type(made).__name__}, not an operator")
         found[point.name] = made
     return found
 
@@ -53,7 +53,7 @@ def load(target: str) -> Pipeline:
     if callable(made) and not isinstance(made, Pipeline):
         made = _made(target, made)
     if not isinstance(made, Pipeline):
-        raise PipelineError(f"{target} is a {type(made).__name__}, not a Pipeline")
+        raise PipelineError(f"{target} is of type {type(made).__name__}, not a Pipeline")
     return made
 
 

@@ -75,7 +75,9 @@ def test_quiet(te_apps) -> None:
 
 
 def test_options_reach_the_configuration(te_apps) -> None:
-    options = r"--ip 10.0.0.1/24 --target 10.0.0.2:80 --target 10.0.0.3:81 --listen 80 --listen 81 --request GET\r\n --json"
+    options = (
+        r"--role both --ip 10.0.0.1/24 --target 10.0.0.2:80 --target 10.0.0.3:81 --listen 80 --listen 81 --request GET\r\n --json"
+    )
     outcome = te_apps("trafficengine", *options.split())
     (config,) = outcome.started
     assert [target.port for target in config.targets] == [80, 81]

@@ -35,16 +35,17 @@ def test_a_peer_that_goes_away_times_out(lab: Lab, tmp_path: Path) -> None:
     ours, theirs = lab.cable()
     nginx(theirs, tmp_path)
     (tmp_path / "run.toml").write_text("engine.timeouts = { user = 2000, established = 4000, fin_wait_2 = 4000 }")
-    limits = ("--connections", 3_000, "--cps", 1_000, "--max-open", 800)
+    limits = ("--connections", 10_000, "--cps", 1_000, "--max-open", 800)
     process = te_apps_in(ours, *CLIENT, tmp_path / "run.toml", "--device", "af_packet:v0", *limits)
     wait_until(lambda: counters(theirs)["TcpPassiveOpens"] > 1_500 or not process.running, 120, "connections")
     assert process.running, process.finish()
     theirs.run("ip", "link", "set", "v1", "down")
     run = outcome(process.finish(60))
-    assert run.code == 1
-    assert run.result["release_causes"]["client"]["Timeout"] == run.result["connections"]["failed"] > 800
-    assert run.result["connections"]["attempted"] == 3_000
-    assert run.result["connections"]["max_open"] == 800
+    assert (run.code, run.result["ended_by"]) == (1, "silence")
+    connections = run.result["connections"]
+    assert run.result["release_causes"]["client"]["Timeout"] == connections["failed"] >= 800
+    assert connections["attempted"] == connections["completed"] + connections["failed"] < 10_000
+    assert connections["max_open"] == 800
 
 
 @pytest.mark.parametrize(("number", "code", "name"), STOPS)

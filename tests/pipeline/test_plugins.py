@@ -50,9 +50,9 @@ def test_a_pipeline_is_found_by_file_or_module(folder: Path, target: str) -> Non
         ("queue.py", "'queue.py': name a pipeline as FILE.py:NAME or MODULE:NAME"),
         (":mine", "':mine': name a pipeline as"),
         ("queue.py:mien", "queue.py has no 'mien'; did you mean 'mine'?"),
-        ("queue.py:number", "queue.py:number is a int, not a Pipeline"),
+        ("queue.py:number", "queue.py:number is of type int, not a Pipeline"),
         ("queue.py:broken", "queue.py:broken does not return a Pipeline: ZeroDivisionError: division by zero"),
-        ("queue.py:other", "queue.py:other is a int, not a Pipeline"),
+        ("queue.py:other", "queue.py:other is of type int, not a Pipeline"),
         ("nowhere.py:mine", "no file 'nowhere.py'"),
         ("te_nowhere_at_all:mine", "no module 'te_nowhere_at_all': install it, or name a file as FILE.py:NAME"),
         ("te_missing.py:mine", "no module 'te_nowhere'"),
@@ -89,7 +89,7 @@ def test_operators_of_packages_are_found(folder: Path) -> None:
             "operator 'te_x' of package 'te-bad' does not load: No module named 'te_nowhere'; mend or uninstall it",
         ),
         ("te_x = te_broken:x", "operator 'te_x' of package 'te-bad' does not load: division by zero"),
-        ("te_x = te_module:number", "operator 'te_x' of package 'te-bad' is a int, not an operator"),
+        ("te_x = te_module:number", "operator 'te_x' of package 'te-bad' is of type int, not an operator"),
     ],
 )
 def test_a_package_that_offers_no_operator_is_named(folder: Path, line: str, message: str) -> None:
