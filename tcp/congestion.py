@@ -1,5 +1,7 @@
 """Congestion control: slow start and congestion avoidance (RFC 5681, by bytes: RFC 3465) with Reno or CUBIC, all in COLD.
 
+The first slow start, in which ssthresh is LARGEST, is that of HyStart++ (hystart.py).
+
 A connection needs none of it until it has more than an initial window (RFC 6928) in flight, or loses something. What is lost is
 found by `newreno`, or, with selective acknowledgments, by `recovery`.
 """
@@ -10,13 +12,14 @@ from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64
 from tcp.connection import COLD_READY, CWR_DUE, LOST, RECOVERY, REWOUND, TIMED, TIMED_LATER, raise_bits, sent, warm_receiver
 from tcp.cubic import NOT_BEGUN, cubic_after_timeout, cubic_grow, cubic_reduce
+from tcp.hystart import begin_hystart, first_growth
 from tcp.rto import UNIT
 from tcp.seq import MASK, advance, distance
 
 LARGEST = 1 << 30
 RENO, CUBIC = range(2)
 _SEGMENTS_PER_ACK = 2
-"""L of RFC 3465: an ACK that covers more opens the window no further."""
+"""L of RFC 3465: an ACK that covers more opens the window no further; in the first slow start it is HyStart++'s."""
 
 
 @kernel
@@ -52,6 +55,7 @@ def warm(conn, cold):
     cold.ecn_end = advance(i64(conn.snd_una), -1)
     cold.undo_at = 0
     cold.widest = i64(conn.snd_wnd)
+    begin_hystart(conn, cold)
     warm_receiver(conn, cold)
 
 
@@ -76,7 +80,9 @@ def grow(conn, cold, limits, acked, flight, cautious, now):
     if 2 * flight <= cwnd or (cwnd >= ssthresh and flight + mss <= cwnd):
         cold.cubic_last = now & MASK
         return
-    if cwnd < ssthresh:
+    if ssthresh == LARGEST and not cautious:
+        cwnd += first_growth(cold, mss, acked)
+    elif cwnd < ssthresh:
         cwnd = min(cwnd + min(acked, mss if cautious else _SEGMENTS_PER_ACK * mss), ssthresh)
     elif i64(limits.congestion) == CUBIC:
         cold.cwnd = cwnd

@@ -115,9 +115,10 @@ COLD = np.dtype(
             "rexmit_at", "probe_at", "delack_at",
             "ts_recent", "ts_recent_at", "last_ack_sent", "max_snd_wnd", "dsack_start", "dsack_end", "challenges",
             "challenged_at", "early_fin", "soft_error",
+            "round_end", "last_rtt", "round_rtt", "samples", "css_rtt", "css_rounds",
         ],
-        "formats": ["<i8"] + ["<u4"] * 38,
-        "offsets": [0, *range(8, 108, 4), *range(112, 164, 4)],
+        "formats": ["<i8"] + ["<u4"] * 44,
+        "offsets": [0, *range(8, 108, 4), *range(112, 188, 4)],
         "itemsize": 192,
     }
 )  # fmt: skip
@@ -132,7 +133,10 @@ since COLD is in use; undo_at: ms of the first retransmission since the last red
 *_at: ms, see deadlines.py. ts_recent, last_ack_sent: of RFC 7323, and ts_recent_at the ms when it was set; max_snd_wnd: bytes,
 MAX.SND.WND of RFC 5961; dsack_*: sequence numbers of what came twice, to be reported (RFC 2883; equal: nothing); challenges: ACKs
 sent for segments that nothing believes since the ms challenged_at; early_fin: the number of a FIN that came early, see EARLY_FIN;
-soft_error: ICMP type << 8 | code of the last one that came."""
+soft_error: ICMP type << 8 | code of the last one that came.
+
+The last six are hystart.py's. round_end: a sequence number; *_rtt: us; css_rounds: how many are left, 0: it is no conservative
+slow start."""
 assert COLD.itemsize % 64 == 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64, record_at
 from tcp.board import BOARD, board_of, give_board
-from tcp.congestion import grow, reduce, reduce_to_one, rewind, undo
+from tcp.congestion import LARGEST, grow, reduce, reduce_to_one, rewind, undo
 from tcp.connection import (
     COLD_READY,
     LOST,
@@ -25,6 +25,7 @@ from tcp.connection import (
     raise_bits,
 )
 from tcp.deadlines import REORDER, schedule
+from tcp.hystart import note_round_trip
 from tcp.newreno import on_ack, on_duplicate, on_timeout
 from tcp.probe import answer_tail, arm_probe
 from tcp.rack import DSACK, ORIGINAL, TAIL_OUT, TAIL_TWICE, TRACKING, UNDOABLE, begin_rack, detect, recovered, widen
@@ -106,6 +107,8 @@ def _on_ack(conn, cold, address, seg, limits, acked, now):
     if i64(conn.bits) & RECOVERY:
         _pace(conn, cold, board, news, acked > 0 and lost == 0)
     elif acked > 0 and not over:
+        if i64(cold.ssthresh) == LARGEST and note_round_trip(conn, cold, i64(board.fresh_rtt)):
+            cold.ssthresh = i64(cold.cwnd)
         grow(conn, cold, limits, acked, pipe, bits & TIMED_OUT, now)
     _note_lost(conn, board)
     if i64(conn.snd_una) == i64(conn.snd_nxt):

@@ -168,8 +168,6 @@ def measured(name: str, size: int = MANY, rounds: int = 3) -> tuple[float, float
     ours_do, theirs_do = [], []
     with Lab() as lab, TemporaryDirectory() as home:
         ours, theirs = lab.cable()
-        for namespace in (ours, theirs):
-            namespace.sysctl(net__ipv4__tcp_congestion_control="cubic")
         if measure.receives:
             ours.run("sh", "-c", "echo 1 > /sys/class/net/v0/queues/rx-0/rps_cpus")
         nginx(theirs, Path(home), bytes(size))

@@ -41,9 +41,21 @@ def test_established_slow_start_by_two_segments_an_ack() -> None:
 
 
 @conformance("packetdrill:slow_start/slow-start-ack-per-4pkt")
-def test_established_slow_start_counts_no_more_than_two_segments_an_ack() -> None:
+def test_established_slow_start_by_four_segments_an_ack() -> None:
+    endpoint = busy()
+    assert [acked(endpoint, n) for n in (4, 8)] == [8, 8]
+
+
+def test_established_the_first_slow_start_counts_no_more_than_eight_segments_an_ack() -> None:
+    """L = 8 of RFC 9406."""
+    endpoint = busy()
+    assert acked(endpoint, 10) == 18
+
+
+def test_established_later_slow_starts_count_no_more_than_two_segments_an_ack() -> None:
     """L = 2 of RFC 3465: what an ACK for four would let out more than that is a burst."""
     endpoint = busy()
+    endpoint.cold.ssthresh = 100 * MSS
     assert [acked(endpoint, n) for n in (4, 8)] == [6, 6]
 
 
