@@ -114,7 +114,7 @@ def test_a_target_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     """What is open by then ends by its own timeout; no more connections are begun."""
     (tmp_path / "run.toml").write_text("engine.timeouts.user = 1500")
     target = ("--role", "client", "--ip", "10.0.0.2/24", "--target", "10.0.0.9:80@02:00:00:00:00:09")
-    made = run(tmp_path / "run.toml", *target, "--connections", 100_000, "--max-open", 50)
+    made = te_apps("trafficengine", tmp_path / "run.toml", *target, "--connections", 100_000, "--max-open", 50)
     connections = made.result["connections"]
     assert (made.code, made.result["ended_by"]) == (1, "silence")
     assert connections["attempted"] == connections["failed"] == made.result["release_causes"]["client"]["Timeout"]
