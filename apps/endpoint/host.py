@@ -95,16 +95,14 @@ class Host:
 
     def frame(self, frame: bytes) -> None:
         """What the device received."""
-        self._hear(frame)
+        self._guarded(f"a frame of {len(frame)} bytes", partial(self.network.take_in, frame))
         self.settle()
 
     def settle(self) -> None:
         """Hear what we have sent to an address of our own."""
         while self.network.to_ourselves:
-            self._hear(self.network.to_ourselves.popleft())
-
-    def _hear(self, frame: bytes) -> None:
-        self._guarded(f"a frame of {len(frame)} bytes", partial(self.network.take_in, frame))
+            packet = self.network.to_ourselves.popleft()
+            self._guarded(f"a packet of {len(packet)} bytes", partial(self.network.take_back, packet))
 
     def _guarded(self, what: str, work: Callable[[], None]) -> None:
         """Do *work*; should it fail, the connection concerned ends, and nothing else."""
