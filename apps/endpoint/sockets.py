@@ -11,7 +11,7 @@ from apps.addresses import is_ip6
 from apps.endpoint import linux as n
 from apps.endpoint.connection import Connection
 from apps.endpoint.families import ANY4, ANY6, place_text, reach
-from apps.endpoint.settings import Settings, get_option, set_option
+from apps.endpoint.settings import Settings, as_int, get_option, set_option
 from tcp.connection import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Socket:
             return connection.unsent
         return connection.unacked + connection.fin_unacked
 
-    def set_option(self, level: int, name: int, value: int) -> None:
+    def set_option(self, level: int, name: int, value: int | str) -> None:
         """SETSOCKOPT."""
         self._check_level(level)
         if (level, name) == (n.SOL_IPV6, n.IPV6_V6ONLY) and self.local[1]:
@@ -204,6 +204,8 @@ class Socket:
             if self.connection is not None and not self.listening and self.state != CLOSED:
                 return self.connection.mss
             return self.settings.maxseg or _DEFAULT_MSS
+        if (level, name) == (n.SOL_TCP, n.TCP_CONGESTION):
+            return as_int(self.settings.congestion or self.host.tuning.congestion)
         if level == n.SOL_SOCKET:
             read_only = {
                 n.SO_ERROR: lambda: self.take_error() or self._take_soft_error(),
