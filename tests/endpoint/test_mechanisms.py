@@ -52,6 +52,21 @@ def test_cork_holds_until_it_is_pulled(rig: Rig) -> None:
     assert lengths(rig.sent()) == [540]
 
 
+@pytest.mark.parametrize("options", [[], [("SAckOK", b"")]], ids=["newreno", "sack"])
+def test_a_cork_does_not_hold_what_has_left_before(rig: Rig, options: list[tuple[str, bytes]]) -> None:
+    """After 200 ms nothing is held any longer; when that is lost, it is sent again."""
+    listener = rig.listening()
+    rig.done(f"SETSOCKOPT {listener} SOL_TCP TCP_CORK 1")
+    rig.gets("S", 0, options=[("MSS", 1460), *options])
+    rig.gets("A", 1, 1)
+    rig.done(f"WRITE {rig.done(f'ACCEPT {listener}')} 100")
+    rig.advance(150)
+    assert rig.sent() == []
+    for ms in (150, 250, 400):
+        rig.advance(ms)
+        assert rig.sent() == [Sent("PA", 1, 1, 100)]
+
+
 def test_msg_more_holds_until_a_write_without_it(rig: Rig) -> None:
     """packetdrill's sendmsg_msg_more."""
     fd = rig.accepted()
