@@ -145,10 +145,13 @@ class Connection:
                 self.retransmits += 1
             yield self.out
 
-    def queue(self, length: int, hold: bool) -> int:
-        """Let *length* bytes of zeros be sent; how many were taken. *hold*: what fills no segment waits for more."""
-        app.cork(self.conn, hold)
+    def queue(self, length: int) -> int:
+        """Let *length* bytes of zeros be sent; how many were taken."""
         return int(app.queue(self.conn, length))
+
+    def cork(self, on: int) -> None:
+        """Whether what fills no segment waits for more."""
+        app.cork(self.conn, on)
 
     def close(self) -> None:
         """A FIN after all that is queued."""

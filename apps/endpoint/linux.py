@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from errno import EINVAL
 
 AF_INET, AF_INET6 = 2, 10
@@ -32,6 +33,9 @@ NUMBERS = {name: value for name, value in globals().items() if name.isupper() an
 """Every name a request may use."""
 
 
+_NUMBER = re.compile(r"-?[0-9]{1,40}|0[xX][0-9a-fA-F]{1,40}")
+
+
 def number(word: str) -> int:
     """The value of *word*: decimal, 0x.., a name, or several joined by `|`. OSError EINVAL for anything else."""
     value = 0
@@ -41,7 +45,6 @@ def number(word: str) -> int:
 
 
 def _plain(word: str) -> int:
-    try:
-        return int(word, 16) if word.lower().startswith("0x") else int(word)
-    except ValueError:
-        raise OSError(EINVAL, f"no number: {word}") from None
+    if not _NUMBER.fullmatch(word):
+        raise OSError(EINVAL, f"no number: {word}")
+    return int(word, 16) if word.lower().startswith("0x") else int(word)

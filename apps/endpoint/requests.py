@@ -14,6 +14,7 @@ from apps.endpoint import linux as n
 from apps.endpoint.families import Given, given, taken, told
 from apps.endpoint.host import Host
 from apps.endpoint.sockets import Socket
+from tcp.connection import CLOSED, SYN_SENT
 
 _FIRST_DESCRIPTOR = 101
 
@@ -109,7 +110,7 @@ class Requests:
 
     def _peer(self, fd: int) -> tuple[int, int]:
         socket = self._socket(fd)
-        if socket.peer is None or socket.opening:
+        if socket.peer is None or socket.state in (CLOSED, SYN_SENT):
             raise OSError(errno.ENOTCONN, "no peer")
         return socket.peer
 

@@ -162,6 +162,7 @@ OPTIONS: Mapping[tuple[int, int], Option] = MappingProxyType(
 )
 """What SETSOCKOPT and GETSOCKOPT have in common. TCP_MAXSEG, and what can only be read, is the socket's."""
 
+_WRITE_ONLY = ((n.SOL_SOCKET, n.SO_RCVBUFFORCE), (n.SOL_SOCKET, n.SO_SNDBUFFORCE))
 _MAXSEG_LEAST, _MAXSEG_MOST = 88, 32_767
 
 
@@ -203,6 +204,6 @@ def set_option(settings: Settings, level: int, name: int, value: int | str) -> N
 def get_option(settings: Settings, level: int, name: int) -> int:
     """What GETSOCKOPT says; OSError ENOPROTOOPT."""
     option = OPTIONS.get((level, name))
-    if option is None:
+    if option is None or (level, name) in _WRITE_ONLY:
         raise OSError(errno.ENOPROTOOPT, "unknown option")
     return option.told(getattr(settings, option.field))

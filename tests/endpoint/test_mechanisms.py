@@ -77,6 +77,16 @@ def test_msg_more_holds_until_a_write_without_it(rig: Rig) -> None:
     assert rig.sent() == [Sent("PA", 1, 1, 300)]
 
 
+def test_msg_more_holds_until_the_next_event(rig: Rig) -> None:
+    """Unlike TCP_CORK, it is about one WRITE: the next ACK lets go what is held. A WRITE of nothing does not."""
+    fd = rig.accepted()
+    rig.done(f"WRITE {fd} 1500 MSG_MORE")
+    assert lengths(rig.sent()) == [1460]
+    assert rig.done(f"WRITE {fd} 0") == 0
+    assert rig.sent() == []
+    assert rig.gets("A", 1, 1461) == [Sent("PA", 1461, 1, 40)]
+
+
 def test_acks_are_delayed(rig: Rig) -> None:
     rig.accepted()
     assert rig.gets("PA", 1, 1, length=100) == []

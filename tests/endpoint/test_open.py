@@ -6,7 +6,7 @@ import errno
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP
-from scapy.layers.l2 import ARP
+from scapy.layers.l2 import ARP, Ether
 
 from apps.addresses import Interface, parse_ip
 from apps.endpoint.site import Site
@@ -296,6 +296,38 @@ def test_routes() -> None:
     neighbour.begin(f"CONNECT 101 {FAR} 80")
     [frame] = neighbour.take()
     assert (frame.dst, frame[IP].dst) == (THEIR_MAC, FAR)
+
+
+def test_connecting_is_shut_down(rig: Rig) -> None:
+    """As Linux does it: nothing is sent, the error is told, and the socket may begin anew."""
+    fd, asked = rig.connecting()
+    assert rig.ask(f"SHUTDOWN {fd} 1") == (0, 0)
+    assert (rig.sent(), asked.pair) == ([], (-1, errno.ECONNRESET))
+    assert rig.done(f"POLL {fd} POLLIN|POLLOUT|POLLRDHUP 0") == 0x14
+    assert rig.ask(f"BIND {fd} {OURS} 81") == (0, 0)
+
+
+def test_a_second_connect_is_another_connection(rig: Rig) -> None:
+    fd, asked = rig.connecting()
+    first = rig.our_port
+    rig.gets("RA", 0, 1)
+    assert asked.pair == (-1, errno.ECONNREFUSED)
+    rig.begin(f"CONNECT {fd} {THEIRS} 9000")
+    [frame] = rig.take()
+    assert (str(frame[TCP].flags), frame[TCP].sport != first) == ("S", True)
+
+
+def test_a_socket_shut_down_before_it_connects_still_ends_by_fin(rig: Rig) -> None:
+    fd = rig.socket()
+    assert rig.ask(f"SHUTDOWN {fd} 1") == (-1, errno.ENOTCONN)
+    asked = rig.begin(f"CONNECT {fd} {THEIRS} 9000")
+    rig.our_port, rig.their_port = Ether(rig.host.frames[-1])[TCP].sport, 9000
+    assert [sent.flags for sent in rig.sent()] == ["S"]
+    assert rig.gets("SA", 0, 1) == [Sent("A", 1, 1)]
+    assert asked.pair == (0, 0)
+    assert rig.ask(f"WRITE {fd} 1") == (-1, errno.EPIPE)
+    rig.done(f"CLOSE {fd}")
+    assert rig.sent() == [Sent("FA", 1, 1)]
 
 
 @pytest.mark.conformance("rfc9293:MUST-10")

@@ -165,11 +165,24 @@ def test_any_line_has_an_answer_or_blocks(lines: list[str]) -> None:
         ("", errno.ENOSYS), ("socket 2 1 6", errno.ENOSYS), ("OPEN 1", errno.ENOSYS), ("SOCKET 2 1", errno.EINVAL),
         ("SOCKET 2 1 6 7", errno.EINVAL), ("SOCKET 2 x 6", errno.EINVAL), ("SOCKET 11 1 6", errno.EAFNOSUPPORT),
         ("SOCKET 1 1 0", errno.EAFNOSUPPORT), ("SOCKET 2 2 17", errno.ESOCKTNOSUPPORT), ("SOCKET 2 1 17", errno.EPROTONOSUPPORT),
-        ("READ 101 5", errno.EBADF), ("ADVANCE -1", errno.EINVAL),
+        ("READ 101 5", errno.EBADF), ("ADVANCE -1", errno.EINVAL), ("SOCKET 2 1_0 6", errno.EINVAL),
+        ("SOCKET +2 1 6", errno.EINVAL), ("SOCKET \u0662 1 6", errno.EINVAL), ("SOCKET 2 1 0x", errno.EINVAL),
+        ("SOCKET 2 1| 6", errno.EINVAL),
     ],
 )  # fmt: skip
 def test_requests_that_are_wrong(rig: Rig, line: str, error: int) -> None:
     assert rig.ask(line) == (-1, error)
+
+
+@pytest.mark.parametrize("state", ["CLOSED", "LISTEN", "ESTABLISHED"])
+def test_info_always_has_what_every_socket_has(rig: Rig, state: str) -> None:
+    fd = {"CLOSED": rig.socket, "LISTEN": rig.listening, "ESTABLISHED": rig.accepted}[state]()
+    keys = {
+        "state", "snd_una", "snd_nxt", "rcv_nxt", "snd_wnd", "rcv_wnd", "cwnd", "ssthresh", "rto_us", "srtt_us", "mss",
+        "retransmits", "options", "congestion",
+    }  # fmt: skip
+    assert keys <= rig.info(fd).keys()
+    assert rig.state(fd) == state
 
 
 def test_advance_needs_the_manual_clock(rig: Rig) -> None:
