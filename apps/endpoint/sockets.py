@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DEFAULT_MSS = 536
 _SENDS = (ESTABLISHED, CLOSE_WAIT)
 _OPENING = (SYN_SENT, SYN_RECEIVED)
+_LET_GO = {(n.SOL_TCP, n.TCP_NODELAY), (n.SOL_TCP, n.TCP_CORK), (n.SOL_TCP, n.TCP_QUICKACK)}
+"""Options by which something that waits may leave."""
 
 
 class Phase(Enum):
@@ -203,7 +205,7 @@ class Socket:
         set_option(self.settings, level, name, value)
         if self.connection is not None:
             self.connection.configure(self.settings, self.host.now)
-            self.host.transmit(self)
+            (self.host.transmit if (level, name) in _LET_GO else self.host.wake)(self)
 
     def get_option(self, level: int, name: int) -> int:
         """GETSOCKOPT."""

@@ -83,6 +83,7 @@ def test_msg_more_holds_until_the_next_event(rig: Rig) -> None:
     rig.done(f"WRITE {fd} 1500 MSG_MORE")
     assert lengths(rig.sent()) == [1460]
     assert rig.done(f"WRITE {fd} 0") == 0
+    rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_RCVLOWAT 1")
     assert rig.sent() == []
     assert rig.gets("A", 1, 1461) == [Sent("PA", 1461, 1, 40)]
 
