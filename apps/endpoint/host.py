@@ -280,10 +280,10 @@ class Host:
 
     def reset(self) -> None:
         """End everything."""
-        for listener in list(self.ports.listeners.values()):
-            self.unlisten(listener)
         for socket in list(self.connections.values()):
             self.abort(socket)
+        for listener in list(self.ports.listeners.values()):
+            self.unlisten(listener)
         self.ports.bound.clear()
         self.network.to_ourselves.clear()
 
