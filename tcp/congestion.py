@@ -130,6 +130,16 @@ def after_syn_loss(conn, cold):
 
 
 @rare
+def switch(cold, limits, way):
+    """Let *way*, RENO or CUBIC, go on from the windows that there are."""
+    if i64(limits.congestion) == way:
+        return
+    limits.congestion = way
+    cubic_after_timeout(cold)
+    cold.grown = 0
+
+
+@rare
 def undo(cold):
     """The last reduction was for nothing."""
     cold.cwnd = max(i64(cold.cwnd), i64(cold.prior_cwnd))

@@ -132,8 +132,8 @@ def _text(conn, cold, out, queued, limits, now):
 def _may_be_small(conn, cold, bits, length, fin, queued, flight, limits):
     """May less than a full segment leave? (RFC 9293 sections 3.7.4 and 3.8.6.2.1)"""
     if length == queued:
-        # It is all there is: a CORK holds it, and so does the Nagle algorithm while something is in flight.
-        return fin or (not bits & CORK and (flight == 0 or bits & NODELAY or not i64(limits.nagle)))
+        # It is all there is: a CORK holds it unless it has left before, and the Nagle algorithm while something is in flight.
+        return fin or ((not bits & CORK or bits & REWOUND) and (flight == 0 or bits & NODELAY or not i64(limits.nagle)))
     # The window cuts it short: no ACK will come to open it, and it is half of the largest one.
     return flight == 0 and (not i64(conn.bits) & COLD_READY or 2 * length >= i64(cold.widest))
 

@@ -63,6 +63,15 @@ class Arrivals:
             if socket.peer is not None and socket.peer_mac is None and self._host.site.next_hop(socket.peer[0]) == hop:
                 self._host.fail(socket, errno.EHOSTUNREACH)
 
+    def moved(self, hop: int, before: int | None, mac: int) -> None:
+        """Passive connections follow the neighbour: the peer itself, or the router that the SYN came from."""
+        for socket in self._host.connections.values():
+            if socket.peer is None or socket.peer_mac is None:
+                continue
+            ip = socket.peer[0]
+            if ip == hop or (socket.peer_mac == before and self._host.site.next_hop(ip) == hop):
+                socket.peer_mac = mac
+
     def segment(self, ip: Ip, source_mac: int) -> str:
         """A TCP segment for one of our addresses."""
         wrong = self._reader.read(ip)

@@ -38,6 +38,8 @@ def accept(socket: Socket) -> Generator[int | None, None, Socket]:
 
 def connect(host: Host, socket: Socket, ip: int, port: int) -> Call:
     """CONNECT."""
+    if socket.phase is Phase.DISCONNECTING:
+        raise OSError(errno.EINVAL, "shut down")
     if socket.listening or socket.phase is Phase.CONNECTED:
         raise OSError(errno.EISCONN, "connected")
     reason = errno.EALREADY
@@ -51,7 +53,7 @@ def connect(host: Host, socket: Socket, ip: int, port: int) -> Call:
         yield None
         _check_open(socket)
     if socket.state == CLOSED:
-        socket.phase = Phase.UNCONNECTED
+        host.disconnect(socket)
         socket.raise_error(errno.ECONNABORTED)
     socket.phase = Phase.CONNECTED
     return 0
@@ -61,16 +63,16 @@ def read(socket: Socket, length: int, flags: int) -> Call:
     """READ."""
     if flags & n.MSG_ERRQUEUE:
         raise OSError(errno.EAGAIN, "no errors are queued")
-    if flags & n.MSG_OOB:
-        raise OSError(errno.EINVAL, "no urgent data")
     if socket.listening:
         raise OSError(errno.ENOTCONN, "listening")
+    if flags & n.MSG_OOB:
+        raise OSError(errno.EINVAL, "no urgent data")
     wanted = length if flags & n.MSG_WAITALL else min(length, socket.settings.rcvlowat)
     blocking = not (socket.nonblocking or flags & n.MSG_DONTWAIT)
     taken = 0
     while True:
         taken = min(length, socket.unread) if flags & n.MSG_PEEK else taken + socket.take(length - taken)
-        if taken >= wanted:
+        if taken >= wanted and (taken or socket.unread):
             return taken
         if taken and (socket.error or socket.read_shut or not blocking):
             return taken
@@ -152,8 +154,8 @@ def close(host: Host, socket: Socket) -> Call:
         return 0
     socket.read_shut = True
     connection.orphan(socket.settings, host.now)
-    if not socket.write_shut:
-        socket.write_shut = True
+    socket.write_shut = True
+    if not connection.fin_queued:
         connection.close()
     if connection.state == FIN_WAIT_2 and socket.settings.linger2 < 0:
         host.abort(socket)

@@ -14,7 +14,7 @@ from dpdk_io.memory import aligned
 from tcp import COLD, CONN, SEGMENT, STATE_NAMES, new_limits
 from tcp import application as app
 from tcp.board import new_boards
-from tcp.congestion import initial_window
+from tcp.congestion import initial_window, switch
 from tcp.connection import (
     ACK_DUE,
     ACK_LATER,
@@ -74,7 +74,7 @@ class Connection:
         self._asks_for_ecn = tuning.ecn is Ecn.ON
         self._block = new_limits(
             mss=mss, rcv_wnd=min(settings.receive_room, _LARGEST_WINDOW), boards=self._boards.address, options=tuning.options,
-            ecn=int(tuning.ecn is not Ecn.OFF), congestion=CONGESTION.index(tuning.congestion), nagle=1,
+            ecn=int(tuning.ecn is not Ecn.OFF), congestion=CONGESTION.index(settings.congestion or tuning.congestion), nagle=1,
         )  # fmt: skip
         self._limits: Any = self._block.record
         self.retransmits = 0
@@ -87,6 +87,8 @@ class Connection:
         app.cork(self.conn, settings.cork)
         self._set_quick_ack(settings.quickack if settings.quickack_set else 0)
         self._keep_alive(settings, now)
+        if settings.congestion:
+            switch(self.cold, limits, CONGESTION.index(settings.congestion))
         limits.user_timeout_ms = settings.user_timeout
         limits.syn_retries = settings.syncnt
         # Only a connection that nobody holds any more may not stay half closed for ever.
@@ -143,10 +145,13 @@ class Connection:
                 self.retransmits += 1
             yield self.out
 
-    def queue(self, length: int, hold: bool) -> int:
-        """Let *length* bytes of zeros be sent; how many were taken. *hold*: what fills no segment waits for more."""
-        app.cork(self.conn, hold)
+    def queue(self, length: int) -> int:
+        """Let *length* bytes of zeros be sent; how many were taken."""
         return int(app.queue(self.conn, length))
+
+    def cork(self, on: int) -> None:
+        """Whether what fills no segment waits for more."""
+        app.cork(self.conn, on)
 
     def close(self) -> None:
         """A FIN after all that is queued."""
@@ -266,6 +271,7 @@ class Connection:
             "unacked": self.unacked,
             "unsent": self.unsent,
             "recovering": "timeout" if bits & (REWOUND | TIMED_OUT) else "loss" if bits & RECOVERY else "",
+            "congestion": CONGESTION[int(self._limits.congestion)],
             "negotiated": [name for name, bit in _NEGOTIATED.items() if bits & bit and self.state > SYN_SENT],
         }
 

@@ -111,7 +111,7 @@ class _Client:
         line, newline, _ = self.read.partition(b"\n")
         if not newline and data and len(line) < _LONGEST_LINE:
             return False
-        if not line.strip():
+        if not line.strip() and not newline:
             self._leave()
             return False
         self.server.watch(self, 0)

@@ -19,12 +19,14 @@ _WHERE = np.dtype([(name, "<i8") for name in ("l3", "l4", "payload", "payload_le
 
 
 class Neighbourly(NamedTuple):
-    """A solicitation or advertisement. The source is 0 of somebody who looks whether the target is free."""
+    """A solicitation or advertisement. The source is 0 of somebody who looks whether the target is free. *overrides*: *mac*
+    counts even where another one is known (RFC 4861 sections 7.2.3 and 7.2.5)."""
 
     is_question: bool
     source: int
     target: int
     mac: int | None
+    overrides: bool
 
 
 def solicited_nodes(ip: int) -> int:
@@ -68,7 +70,9 @@ class Discovery:
         looks = is_question and ip.source == 0
         if (looks and mac is not None) or (mac is not None and mac & wire.ETH_GROUP_BIT):
             return None
-        return Neighbourly(is_question, ip.source, int.from_bytes(message[wire.ND_TARGET : wire.ND_OPTIONS], "big"), mac)
+        target = int.from_bytes(message[wire.ND_TARGET : wire.ND_OPTIONS], "big")
+        overrides = is_question or bool(message[wire.ND_FLAGS] & wire.ND_OVERRIDE)
+        return Neighbourly(is_question, ip.source, target, mac, overrides)
 
     def question(self, own: int, target: int) -> tuple[bytes, int]:
         """The packet that asks for the MAC address of *target*, and the one that it goes to (section 7.2.2)."""

@@ -13,6 +13,7 @@ from apps.endpoint.arrivals import MOST_HALF_OPEN, Arrivals
 from apps.endpoint.connection import Connection
 from apps.endpoint.families import ANY4, ANY6, domain_of
 from apps.endpoint.isn import InitialNumbers
+from apps.endpoint.linux import AF_INET6
 from apps.endpoint.mistakes import Report, report_mistake
 from apps.endpoint.network import Network
 from apps.endpoint.packets import Key, Place
@@ -95,16 +96,14 @@ class Host:
 
     def frame(self, frame: bytes) -> None:
         """What the device received."""
-        self._hear(frame)
+        self._guarded(f"a frame of {len(frame)} bytes", partial(self.network.take_in, frame))
         self.settle()
 
     def settle(self) -> None:
         """Hear what we have sent to an address of our own."""
         while self.network.to_ourselves:
-            self._hear(self.network.to_ourselves.popleft())
-
-    def _hear(self, frame: bytes) -> None:
-        self._guarded(f"a frame of {len(frame)} bytes", partial(self.network.take_in, frame))
+            packet = self.network.to_ourselves.popleft()
+            self._guarded(f"a packet of {len(packet)} bytes", partial(self.network.take_back, packet))
 
     def _guarded(self, what: str, work: Callable[[], None]) -> None:
         """Do *work*; should it fail, the connection concerned ends, and nothing else."""
@@ -182,19 +181,23 @@ class Host:
 
     def bind(self, socket: Socket, ip: int, port: int) -> None:
         """BIND."""
-        if socket.local[1] or socket.connection is not None:
+        bound = socket.bound_port or (socket.connection is not None and socket.connection.state != CLOSED)
+        if bound and socket.domain == AF_INET6:
             raise OSError(errno.EINVAL, "bound already")
         if domain_of(ip) not in socket.reach:
             raise OSError(errno.EINVAL, "IPV6_V6ONLY")
         if ip not in _WILDCARDS and not self.site.is_ours(ip):
             raise OSError(errno.EADDRNOTAVAIL, "not our address")
+        if bound:
+            raise OSError(errno.EINVAL, "bound already")
         self.ports.bind(socket, ip, port)
+        socket.keeps_port = port != 0
 
     def listen(self, socket: Socket, backlog: int) -> None:
         """LISTEN; once more changes the backlog."""
         if not socket.listening and (socket.state != CLOSED or socket.phase is not Phase.UNCONNECTED):
             raise OSError(errno.EINVAL, "not a fresh socket")
-        if not socket.local[1]:
+        if not socket.bound_port:
             self.ports.bind(socket, socket.bound_ip, 0)
         self.ports.listen(socket)
         socket.backlog = backlog if backlog >= 0 else MOST_HALF_OPEN
@@ -210,17 +213,20 @@ class Host:
         socket.half_open.clear()
         while socket.accepted:
             self.abort(socket.accepted.popleft())
+        if not socket.keeps_port:
+            self.ports.release(socket)
+        self.disconnect(socket)
 
     def connect(self, socket: Socket, ip: int, port: int) -> None:
         """Active open: the SYN is sent."""
         source = self._source(socket, ip)
         ip = source if ip in _WILDCARDS else ip
-        local_port = socket.local[1] or self.ports.for_client(source, ip, port)
+        local_port = socket.bound_port or self.ports.for_client(source, ip, port)
         if (source, local_port, ip, port) in self.connections:
             raise OSError(errno.EADDRNOTAVAIL, "connected already")
         socket.local, socket.peer, socket.peer_mac = (source, local_port), (ip, port), None
         socket.error = socket.soft_error = socket.unread = 0
-        socket.read_shut = socket.write_shut = socket.end_of_stream = False
+        socket.bound_port = local_port
         socket.connection = Connection(socket.settings, self.tuning, socket.speaks_ip6)
         isn = self.initial_number(socket.local, socket.peer)
         socket.connection.connect(socket.settings, socket.local, socket.peer, isn, self.now)
@@ -248,6 +254,13 @@ class Host:
             socket.connection.abort()
         self.forget(socket)
 
+    def disconnect(self, socket: Socket) -> None:
+        """Listening is over, or it is known that connecting has failed: the socket may begin anew."""
+        socket.phase, socket.unread = Phase.UNCONNECTED, 0
+        socket.read_shut = socket.write_shut = socket.end_of_stream = False
+        if socket.bound_port:
+            socket.local = (socket.bound_ip, socket.bound_port)
+
     def forget(self, socket: Socket) -> None:
         """The connection is over: nothing can be sent or received any more."""
         socket.read_shut = socket.write_shut = True
@@ -256,21 +269,21 @@ class Host:
             socket.listener.half_open.pop(socket.key, None)
         if socket.peer is not None and self.connections.get(socket.key) is socket:
             del self.connections[socket.key]
-        if not socket.is_open:
-            self.ports.bound.discard(socket)
+        if not socket.keeps_port or not socket.is_open:
+            self.ports.release(socket)
 
     def release(self, socket: Socket) -> None:
         """The socket is closed; its connection, if it has one, lives on."""
         socket.is_open = False
         if socket.connection is None or socket.connection.state == CLOSED:
-            self.ports.bound.discard(socket)
+            self.ports.release(socket)
 
     def reset(self) -> None:
         """End everything."""
-        for listener in list(self.ports.listeners.values()):
-            self.unlisten(listener)
         for socket in list(self.connections.values()):
             self.abort(socket)
+        for listener in list(self.ports.listeners.values()):
+            self.unlisten(listener)
         self.ports.bound.clear()
         self.network.to_ourselves.clear()
 

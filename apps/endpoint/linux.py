@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from errno import EINVAL
 
 AF_INET, AF_INET6 = 2, 10
@@ -22,7 +23,7 @@ IPV6_UNICAST_HOPS, IPV6_V6ONLY, IPV6_TCLASS = 16, 26, 67
 SO_REUSEADDR, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT = 2, 3, 4, 7, 8, 9, 13, 15
 SO_RCVLOWAT, SO_ACCEPTCONN, SO_SNDBUFFORCE, SO_RCVBUFFORCE, SO_PROTOCOL, SO_DOMAIN = 18, 30, 32, 33, 38, 39
 TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT, TCP_LINGER2 = 1, 2, 3, 4, 5, 6, 7, 8
-TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_USER_TIMEOUT = 9, 10, 12, 18
+TCP_DEFER_ACCEPT, TCP_WINDOW_CLAMP, TCP_QUICKACK, TCP_CONGESTION, TCP_USER_TIMEOUT = 9, 10, 12, 13, 18
 
 IPPROTO_IP, IPPROTO_TCP, IPPROTO_IPV6 = SOL_IP, SOL_TCP, SOL_IPV6
 PF_INET, PF_INET6 = AF_INET, AF_INET6
@@ -30,6 +31,9 @@ FIONREAD, TIOCOUTQ = SIOCINQ, SIOCOUTQ
 
 NUMBERS = {name: value for name, value in globals().items() if name.isupper() and isinstance(value, int) and name != "EINVAL"}
 """Every name a request may use."""
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,40}|0[xX][0-9a-fA-F]{1,40}")
 
 
 def number(word: str) -> int:
@@ -41,7 +45,6 @@ def number(word: str) -> int:
 
 
 def _plain(word: str) -> int:
-    try:
-        return int(word, 16) if word.lower().startswith("0x") else int(word)
-    except ValueError:
-        raise OSError(EINVAL, f"no number: {word}") from None
+    if not _NUMBER.fullmatch(word):
+        raise OSError(EINVAL, f"no number: {word}")
+    return int(word, 16) if word.lower().startswith("0x") else int(word)

@@ -1,8 +1,9 @@
-"""Next hops and their MAC addresses, by ARP (RFC 826): frames wait for the answer, and somebody hears when there is none."""
+"""Next hops and their MAC addresses, by ARP or neighbour discovery: frames wait for the answer, and somebody hears when there is
+none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 _ASK_EVERY_US = 1_000_000
@@ -21,17 +22,19 @@ class _Asked:
 
 
 class Neighbours:
-    """*known*: MAC addresses by IP that are not asked for. *ask(ip)* sends a request; *silent(ip)* hears that nobody answered."""
+    """*given*: MAC addresses by IP that are not asked for, and stay. *ask(ip)* sends a request; *silent(ip)* hears that nobody
+    answered."""
 
-    def __init__(self, known: dict[int, int], ask: Callable[[int], None], silent: Callable[[int], None]) -> None:
-        self._known = dict(known)
+    def __init__(self, given: Mapping[int, int], ask: Callable[[int], None], silent: Callable[[int], None]) -> None:
+        self._given = given
+        self._known = dict(given)
         self._ask = ask
         self._silent = silent
         self._asked: dict[int, _Asked] = {}
 
-    def is_known(self, ip: int) -> bool:
-        """Whether the MAC address of *ip* is known."""
-        return ip in self._known
+    def known(self, ip: int) -> int | None:
+        """The MAC address of *ip*, if it is known."""
+        return self._known.get(ip)
 
     def send(self, ip: int, send: Send, now: int) -> bool:
         """Do *send* with the MAC address of *ip*, now or when it is known; False: too much is waiting for it already."""
@@ -48,13 +51,13 @@ class Neighbours:
         asked.waiting.append(send)
         return True
 
-    def learn(self, ip: int, mac: int) -> None:
-        """*ip* has *mac*: believed of those that were asked for."""
+    def learn(self, ip: int, mac: int, overrides: bool) -> None:
+        """*ip* has *mac*: believed of those that were asked for, and if it *overrides* what is known, of those that have answered
+        (RFC 826; RFC 4861 section 7.2.5)."""
         asked = self._asked.pop(ip, None)
-        if asked is None:
-            return
-        self._known[ip] = mac
-        for send in asked.waiting:
+        if asked is not None or (overrides and ip in self._known and ip not in self._given):
+            self._known[ip] = mac
+        for send in asked.waiting if asked is not None else ():
             send(mac)
 
     @property

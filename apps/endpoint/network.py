@@ -28,9 +28,12 @@ class Above(Protocol):
     def silent(self, hop: int) -> None:
         """Nobody answers for the next hop."""
 
+    def moved(self, hop: int, before: int | None, mac: int) -> None:
+        """The neighbour has the MAC address *mac*, and had *before* if that is known."""
+
 
 class Network:
-    """Between frames and *above*. `now` is in microseconds; `frames` wait to be sent."""
+    """Between frames and *above*. `now` is in microseconds; `frames` wait to be sent, and packets `to_ourselves` to be heard."""
 
     def __init__(self, site: Site, above: Above, now: int) -> None:
         self.site = site
@@ -56,7 +59,16 @@ class Network:
 
     def take_in(self, frame: bytes) -> None:
         """Hear *frame*; what is dropped is counted."""
-        self.counters[self._taken_in(frame)] += 1
+        self._count(self._taken_in(frame))
+
+    def take_back(self, packet: bytes) -> None:
+        """Hear *packet*, which we have sent to an address of our own."""
+        ip = (ipv4 if packet[0] >> 4 == 4 else ipv6)(packet)
+        assert ip is not None
+        self._count(self._packet(ip, self.site.mac))
+
+    def _count(self, reason: str) -> None:
+        self.counters[reason] += 1
         del self.counters[""]
 
     def _taken_in(self, frame: bytes) -> str:
@@ -73,6 +85,8 @@ class Network:
         ip = (ipv4 if ether.ethertype == wire.ETHERTYPE_IPV4 else ipv6)(ether.content)
         if ip is None:
             return "bad_ip"
+        if self.site.is_ours(ip.source):
+            return "own_source"
         if ether.ethertype == wire.ETHERTYPE_IPV6:
             if Discovery.is_meant(ip):
                 return self._neighbourly(ip, ether)
@@ -99,15 +113,14 @@ class Network:
         return "icmp_ignored" if error is None else self._above.icmp_error(error)
 
     def _arp(self, ether: Ethernet) -> str:
-        """Requests for our addresses are answered, answers noted."""
+        """What neighbours say of themselves is noted, whoever is meant; requests for our addresses are answered (RFC 826)."""
         packet = arp(ether.content)
         if packet is None or packet.operation not in (wire.ARP_REQUEST, wire.ARP_REPLY):
             return "bad_arp"
+        self._note(packet.sender_ip, packet.sender_mac, overrides=True)
         if not self.site.is_ours(packet.target_ip):
             return "not_for_us"
-        if packet.operation == wire.ARP_REPLY:
-            self._neighbours.learn(packet.sender_ip, packet.sender_mac)
-        elif packet.sender_ip != packet.target_ip:
+        if packet.operation == wire.ARP_REQUEST and packet.sender_ip != packet.target_ip:
             answer = arp_frame(wire.ARP_REPLY, self.site.mac, packet.target_ip, packet.sender_ip, packet.sender_mac)
             self.frames.append(answer)
         return ""
@@ -118,14 +131,21 @@ class Network:
         anonymous = message is not None and message.is_question and ip.source == 0
         if message is None or not (anonymous or (is_ip6(ip.source) and self.site.is_station(ip.source))):
             return "bad_nd"
+        if message.is_question and not self.site.is_ours(message.target):
+            return "not_for_us"
         if message.mac is not None:
-            self._neighbours.learn(message.source if message.is_question else message.target, message.mac)
+            self._note(message.source if message.is_question else message.target, message.mac, message.overrides)
         if message.is_question:
-            if not self.site.is_ours(message.target):
-                return "not_for_us"
             answer, mac = self._discovery.answer(message, ether.source)
             self.frames.append(framed(mac, self.site.mac, answer))
         return ""
+
+    def _note(self, ip: int, mac: int, overrides: bool) -> None:
+        """The neighbour *ip* has *mac*. Who has moved takes the connections along."""
+        before = self._neighbours.known(ip)
+        self._neighbours.learn(ip, mac, overrides)
+        if overrides and ip not in self.site.neighbours:
+            self._above.moved(ip, before, mac)
 
     # What is sent.
 
@@ -136,7 +156,7 @@ class Network:
     def send(self, packet: bytes, ip: int, mac: int | None) -> None:
         """The same for a whole packet to *ip*. What is for ourselves needs neither."""
         if self.site.is_ours(ip):
-            self.to_ourselves.append(framed(self.site.mac, self.site.mac, packet))
+            self.to_ourselves.append(packet)
             return
         if mac is not None:
             self._transmit(packet, mac)

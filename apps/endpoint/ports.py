@@ -38,8 +38,13 @@ class Ports:
             port = self._free(lambda port: not any(self._conflicts(socket, ip, port)))
         elif any(self._conflicts(socket, ip, port)):
             raise OSError(errno.EADDRINUSE, "port")
-        socket.bound_ip, socket.local = ip, (ip, port)
+        socket.bound_ip, socket.bound_port, socket.local = ip, port, (ip, port)
         self.bound.add(socket)
+
+    def release(self, socket: Socket) -> None:
+        """Take the port away from *socket*."""
+        socket.bound_port = 0
+        self.bound.discard(socket)
 
     def _conflicts(self, socket: Socket, ip: int, port: int) -> Iterator[bool]:
         """Whoever has the port, unless both allow that others have it as well and neither listens."""
@@ -51,9 +56,8 @@ class Ports:
 
     def listen(self, socket: Socket) -> None:
         """Let *socket* be who listens at its address and port."""
-        for other in self.listeners.values():
-            if other is not socket and other.local[1] == socket.local[1] and _overlap(socket, socket.local[0], other):
-                raise OSError(errno.EADDRINUSE, "somebody listens")
+        if not socket.listening and any(self._conflicts(socket, *socket.local)):
+            raise OSError(errno.EADDRINUSE, "port")
         self.listeners[socket.local] = socket
 
     def unlisten(self, socket: Socket) -> None:

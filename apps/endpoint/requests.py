@@ -14,6 +14,7 @@ from apps.endpoint import linux as n
 from apps.endpoint.families import Given, given, taken, told
 from apps.endpoint.host import Host
 from apps.endpoint.sockets import Socket
+from tcp.connection import CLOSED, SYN_SENT
 
 _FIRST_DESCRIPTOR = 101
 
@@ -109,7 +110,7 @@ class Requests:
 
     def _peer(self, fd: int) -> tuple[int, int]:
         socket = self._socket(fd)
-        if socket.peer is None or socket.opening:
+        if socket.peer is None or socket.state in (CLOSED, SYN_SENT):
             raise OSError(errno.ENOTCONN, "no peer")
         return socket.peer
 
@@ -147,7 +148,7 @@ class Requests:
         self.host.abort(socket)
         return _done(0)
 
-    def set_option(self, fd: int, level: int, name: int, value: int) -> Work:
+    def set_option(self, fd: int, level: int, name: int, value: int | str) -> Work:
         """SETSOCKOPT."""
         self._socket(fd).set_option(level, name, value)
         return _done(0)
@@ -213,6 +214,19 @@ def _within(least: int, most: int) -> Callable[[str], int]:
 
 _int = _within(-(1 << 31), (1 << 32) - 1)
 _port = _within(0, 65_535)
+
+
+def _option_value(word: str) -> int | str:
+    """An int, in 32 bits as setsockopt(2) takes it; or what is no number, as it is."""
+    try:
+        value = n.number(word)
+    except OSError:
+        return word
+    if not -(1 << 31) <= value < 1 << 32:
+        raise OSError(errno.EINVAL, "out of range")
+    return (value + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
 _size = _within(0, 1 << 40)
 _time = _within(0, 1 << 50)
 
@@ -241,7 +255,7 @@ VERBS = MappingProxyType(
         "SHUTDOWN": Verb(Requests.shutdown, (_int, _int)),
         "CLOSE": Verb(Requests.close, (_int,)),
         "ABORT": Verb(Requests.abort, (_int,)),
-        "SETSOCKOPT": Verb(Requests.set_option, (_int, _int, _int, _int)),
+        "SETSOCKOPT": Verb(Requests.set_option, (_int, _int, _int, _option_value)),
         "GETSOCKOPT": Verb(Requests.get_option, (_int, _int, _int)),
         "FCNTL": Verb(Requests.fcntl, (_int, _int, _int), optional=1),
         "IOCTL": Verb(Requests.ioctl, (_int, _int)),

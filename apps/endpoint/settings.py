@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from apps.config import CONGESTION
 from apps.endpoint import linux as n
 
 _LARGEST_BUFFER = 212_992
@@ -46,6 +47,8 @@ class Settings:
     linger2: int = 60
     defer_accept: int = 0
     window_clamp: int = 0
+    congestion: str = ""
+    """A name of apps.config.CONGESTION; empty: the host's."""
     tos: int = 0
     ttl: int = _TTL
     v6only: int = 0
@@ -67,10 +70,10 @@ class Settings:
         """Bytes that may be queued and unacknowledged."""
         return self.sndbuf // 2 if self.sndbuf_set else _AUTOTUNED_SNDBUF
 
-    def changed(self) -> dict[str, int]:
+    def changed(self) -> dict[str, int | str]:
         """The options that are not as they were in the beginning."""
         fresh = vars(Settings())
-        return {name: int(value) for name, value in vars(self).items() if value != fresh[name] and not name.endswith("_set")}
+        return {name: value for name, value in vars(self).items() if value != fresh[name] and not name.endswith("_set")}
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,30 @@ OPTIONS: Mapping[tuple[int, int], Option] = MappingProxyType(
 )
 """What SETSOCKOPT and GETSOCKOPT have in common. TCP_MAXSEG, and what can only be read, is the socket's."""
 
+_WRITE_ONLY = ((n.SOL_SOCKET, n.SO_RCVBUFFORCE), (n.SOL_SOCKET, n.SO_SNDBUFFORCE))
 _MAXSEG_LEAST, _MAXSEG_MOST = 88, 32_767
 
 
-def set_option(settings: Settings, level: int, name: int, value: int) -> None:
-    """Check and note *value*; OSError EINVAL or ENOPROTOOPT."""
+def name_in(value: int) -> str:
+    """The name that an int holds to whose memory setsockopt(2) is pointed: its bytes up to a zero."""
+    return (value & 0xFFFFFFFF).to_bytes(4, "little").partition(b"\0")[0].decode("latin-1")
+
+
+def as_int(name: str) -> int:
+    """The int that getsockopt(2) has put the beginning of *name* into."""
+    return int.from_bytes(name.encode()[:4], "little")
+
+
+def set_option(settings: Settings, level: int, name: int, value: int | str) -> None:
+    """Check and note *value*; OSError EINVAL, ENOENT or ENOPROTOOPT."""
+    if (level, name) == (n.SOL_TCP, n.TCP_CONGESTION):
+        wanted = value if isinstance(value, str) else name_in(value)
+        if wanted not in CONGESTION:
+            raise OSError(errno.ENOENT, "TCP_CONGESTION")
+        settings.congestion = wanted
+        return
+    if isinstance(value, str):
+        raise OSError(errno.EINVAL, "no number")
     if (level, name) == (n.SOL_TCP, n.TCP_MAXSEG):
         if value and not _MAXSEG_LEAST <= value <= _MAXSEG_MOST:
             raise OSError(errno.EINVAL, "TCP_MAXSEG")
@@ -182,6 +204,6 @@ def set_option(settings: Settings, level: int, name: int, value: int) -> None:
 def get_option(settings: Settings, level: int, name: int) -> int:
     """What GETSOCKOPT says; OSError ENOPROTOOPT."""
     option = OPTIONS.get((level, name))
-    if option is None:
+    if option is None or (level, name) in _WRITE_ONLY:
         raise OSError(errno.ENOPROTOOPT, "unknown option")
     return option.told(getattr(settings, option.field))

@@ -11,7 +11,7 @@ from apps.addresses import is_ip6
 from apps.endpoint import linux as n
 from apps.endpoint.connection import Connection
 from apps.endpoint.families import ANY4, ANY6, place_text, reach
-from apps.endpoint.settings import Settings, get_option, set_option
+from apps.endpoint.settings import Settings, as_int, get_option, set_option
 from tcp.connection import CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, SYN_RECEIVED, SYN_SENT
 
 if TYPE_CHECKING:
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 _DEFAULT_MSS = 536
 _SENDS = (ESTABLISHED, CLOSE_WAIT)
 _OPENING = (SYN_SENT, SYN_RECEIVED)
+_LET_GO = {(n.SOL_TCP, n.TCP_NODELAY), (n.SOL_TCP, n.TCP_CORK), (n.SOL_TCP, n.TCP_QUICKACK)}
+"""Options by which something that waits may leave."""
 
 
 class Phase(Enum):
-    """How far `connect` has come."""
+    """How far `connect` has come. DISCONNECTING: it was shut down while it went on, or before anybody heard that it failed."""
 
-    UNCONNECTED, CONNECTING, CONNECTED = range(3)
+    UNCONNECTED, CONNECTING, CONNECTED, DISCONNECTING = range(4)
 
 
 class Socket:
@@ -39,6 +41,9 @@ class Socket:
         self.nonblocking = False
         self.phase = Phase.UNCONNECTED
         self.bound_ip = ANY4 if domain == n.AF_INET else ANY6
+        self.bound_port = 0
+        self.keeps_port = False
+        """Whether it has asked for this very port: one that was chosen for it is free again with the connection's end."""
         self.local = (self.bound_ip, 0)
         self.peer: tuple[int, int] | None = None
         self.peer_mac: int | None = None
@@ -120,12 +125,14 @@ class Socket:
         return 2 * (self.settings.send_room - queued) >= queued
 
     def put(self, length: int, more: bool) -> int:
-        """Queue up to *length* bytes; how many there was room for. *more*: what fills no segment may wait."""
+        """Queue up to *length* bytes; how many there was room for. *more*: what fills no segment may wait for the next event."""
         assert self.connection is not None
         room = max(self.settings.send_room - self.connection.unacked, 0)
-        taken = self.connection.queue(min(length, room), more or bool(self.settings.cork))
+        taken = self.connection.queue(min(length, room))
         if taken:
+            self.connection.cork(more or self.settings.cork)
             self.host.transmit(self)
+            self.connection.cork(self.settings.cork)
         return taken
 
     def shutdown(self, how: int) -> None:
@@ -136,16 +143,19 @@ class Socket:
             if how != n.SHUT_WR:
                 self.host.unlisten(self)
             return
+        if self.state == SYN_SENT:
+            self.host.drop(self)
+            self.host.disconnect(self)
+            self.error = errno.ECONNRESET
+            return
+        if self.phase is Phase.CONNECTING:
+            self.phase = Phase.DISCONNECTING if self.opening or self.state == CLOSED else Phase.CONNECTED
+        self.read_shut |= how != n.SHUT_WR
+        self.write_shut |= how != n.SHUT_RD
         if self.state == CLOSED:
             raise OSError(errno.ENOTCONN, "shutdown")
         assert self.connection is not None
-        if self.state == SYN_SENT:
-            self.host.drop(self)
-            self.phase = Phase.UNCONNECTED
-            return
-        self.read_shut |= how != n.SHUT_WR
-        if how != n.SHUT_RD and not self.write_shut:
-            self.write_shut = True
+        if self.write_shut and not self.connection.fin_queued:
             self.connection.close()
             self.host.transmit(self)
 
@@ -181,29 +191,32 @@ class Socket:
         connection = self.connection
         if request == n.SIOCINQ:
             return self.unread
-        if connection is None or self.opening or self.state == CLOSED:
+        if connection is None or self.opening:
             return 0
         if request == n.SIOCOUTQNSD:
             return connection.unsent
         return connection.unacked + connection.fin_unacked
 
-    def set_option(self, level: int, name: int, value: int) -> None:
+    def set_option(self, level: int, name: int, value: int | str) -> None:
         """SETSOCKOPT."""
         self._check_level(level)
-        if (level, name) == (n.SOL_IPV6, n.IPV6_V6ONLY) and self.local[1]:
+        if (level, name) == (n.SOL_IPV6, n.IPV6_V6ONLY) and self.bound_port:
             raise OSError(errno.EINVAL, "bound already")
         set_option(self.settings, level, name, value)
         if self.connection is not None:
             self.connection.configure(self.settings, self.host.now)
-            self.host.transmit(self)
+            (self.host.transmit if (level, name) in _LET_GO else self.host.wake)(self)
 
     def get_option(self, level: int, name: int) -> int:
         """GETSOCKOPT."""
         self._check_level(level)
         if (level, name) == (n.SOL_TCP, n.TCP_MAXSEG):
-            if self.connection is not None and not self.listening and self.state != CLOSED:
-                return self.connection.mss
-            return self.settings.maxseg or _DEFAULT_MSS
+            if self.settings.maxseg and self.state == CLOSED:
+                return self.settings.maxseg
+            heard = self.state > SYN_SENT or self.phase is Phase.CONNECTED
+            return self.connection.mss if self.connection is not None and heard else _DEFAULT_MSS
+        if (level, name) == (n.SOL_TCP, n.TCP_CONGESTION):
+            return as_int(self.settings.congestion or self.host.tuning.congestion)
         if level == n.SOL_SOCKET:
             read_only = {
                 n.SO_ERROR: lambda: self.take_error() or self._take_soft_error(),
@@ -226,10 +239,9 @@ class Socket:
 
     def info(self) -> dict[str, Any]:
         """What INFO shows."""
-        shown: dict[str, Any] = {"state": "LISTEN" if self.listening else "CLOSED"}
+        shown = (self.connection or Connection(self.settings, self.host.tuning, self.speaks_ip6)).info()
         places = {"local": place_text(*self.local), "peer": place_text(*self.peer) if self.peer is not None else ""}
         if self.listening:
-            shown |= {"backlog": self.backlog, "accept_queue": len(self.accepted), "half_open": len(self.half_open)}
-        else:
-            shown |= (self.connection or Connection(self.settings, self.host.tuning, self.speaks_ip6)).info()
+            shown |= {"state": "LISTEN", "backlog": self.backlog}
+            shown |= {"accept_queue": len(self.accepted), "half_open": len(self.half_open)}
         return shown | places | {"unread": self.unread, "error": self.error, "options": self.settings.changed()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 
 import pytest
 
@@ -264,3 +265,36 @@ def test_user_timeout(rig: Rig) -> None:
     rig.advance(15_000)
     assert rig.ask(f"WRITE {fd} 100") == (-1, errno.ETIMEDOUT)
     assert rig.state(fd) == "CLOSED"
+
+
+def half_open(rig: Rig) -> None:
+    rig.listening()
+    rig.gets("S", 0)
+
+
+def not_accepted(rig: Rig) -> None:
+    rig.listening()
+    rig.shakes_hands()
+
+
+def closing(rig: Rig) -> None:
+    rig.done(f"CLOSE {rig.accepted()}")
+    rig.sent()
+
+
+@pytest.mark.parametrize(
+    ("begun", "rst"),
+    [
+        (half_open, [Sent("RA", 1, 1)]), (not_accepted, [Sent("RA", 1, 1)]), (closing, [Sent("RA", 2, 1)]),
+        (Rig.accepted, [Sent("RA", 1, 1)]), (Rig.connecting, []),
+    ],
+)  # fmt: skip
+def test_reset_ends_everything(rig: Rig, begun: Callable[[Rig], object], rst: list[Sent]) -> None:
+    """With an RST where the state asks for one (RFC 9293 section 3.10.5); who waits hears of it."""
+    begun(rig)
+    waiting = [rig.begin(f"READ {fd} 1") for fd in rig.requests.sockets if rig.state(fd) in ("ESTABLISHED", "SYN_SENT")]
+    assert rig.ask("RESET") == (0, 0)
+    assert rig.sent() == rst
+    assert [asked.pair for asked in waiting] == [(-1, errno.EBADF)] * len(waiting)
+    assert (rig.host.connections, rig.host.ports.listeners, rig.host.ports.bound) == ({}, {}, set())
+    assert rig.socket() == 101

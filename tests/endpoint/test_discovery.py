@@ -25,6 +25,9 @@ LINK_LOCAL = ip_text(link_local(bytes.fromhex(OUR_MAC.replace(":", ""))))
 GROUPS = {OURS6: ("33:33:ff:00:00:01", "ff02::1:ff00:1"), LINK_LOCAL: ("33:33:ff:00:00:01", "ff02::1:ff00:1")}
 SOURCE_MAC = ICMPv6NDOptSrcLLAddr(lladdr=THEIR_MAC)
 TARGET_MAC = ICMPv6NDOptDstLLAddr(lladdr=THEIR_MAC)
+NEW = "02:00:00:00:00:77"
+NEW_MAC = ICMPv6NDOptDstLLAddr(lladdr=NEW)
+MOVED = IPv6(src=THEIRS6, dst="ff02::1", hlim=255)
 
 
 @pytest.fixture
@@ -169,6 +172,31 @@ def test_nobody_answers(rig: Rig) -> None:
     assert connecting.answer is None
     rig.advance(200)
     assert connecting.pair == (-1, errno.EHOSTUNREACH)
+
+
+@pytest.mark.parametrize(
+    ("packet", "mac"),
+    [
+        (MOVED / ICMPv6ND_NA(tgt=THEIRS6, S=0, O=1) / NEW_MAC, NEW),
+        (MOVED / ICMPv6ND_NA(tgt=THEIRS6, S=0, O=0) / NEW_MAC, THEIR_MAC),
+        (MOVED / ICMPv6ND_NA(tgt=THEIRS6, S=0, O=1), THEIR_MAC),
+        (MOVED / ICMPv6ND_NA(tgt="2001:db8::3", S=0, O=1) / NEW_MAC, THEIR_MAC),
+        (solicitation(option=ICMPv6NDOptSrcLLAddr(lladdr=NEW)), NEW),
+        (solicitation("2001:db8::5", option=ICMPv6NDOptSrcLLAddr(lladdr=NEW)), THEIR_MAC),
+    ],
+    ids=["override", "no override", "no mac", "another", "asks us", "asks others"],
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_a_neighbour_moves(packet: Packet, mac: str, given: bool) -> None:
+    """RFC 4861 sections 7.2.3 and 7.2.5. What --neighbour says stays."""
+    rig = Rig(neighbours=(THEIRS6,) if given else (), ip6=True)
+    rig.begin(f"CONNECT {rig.socket()} {THEIRS6} 80")
+    rig.put(advertisement())
+    rig.take()
+    rig.put(packet, to="33:33:00:00:00:01")
+    rig.take()
+    rig.advance(1500)
+    assert [frame.dst for frame in rig.take()] == [THEIR_MAC if given else mac]
 
 
 @pytest.mark.parametrize(("gateway", "source"), [(ROUTER6, OURS6), ("fe80::99:1", LINK_LOCAL)])

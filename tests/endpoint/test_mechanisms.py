@@ -52,6 +52,21 @@ def test_cork_holds_until_it_is_pulled(rig: Rig) -> None:
     assert lengths(rig.sent()) == [540]
 
 
+@pytest.mark.parametrize("options", [[], [("SAckOK", b"")]], ids=["newreno", "sack"])
+def test_a_cork_does_not_hold_what_has_left_before(rig: Rig, options: list[tuple[str, bytes]]) -> None:
+    """After 200 ms nothing is held any longer; when that is lost, it is sent again."""
+    listener = rig.listening()
+    rig.done(f"SETSOCKOPT {listener} SOL_TCP TCP_CORK 1")
+    rig.gets("S", 0, options=[("MSS", 1460), *options])
+    rig.gets("A", 1, 1)
+    rig.done(f"WRITE {rig.done(f'ACCEPT {listener}')} 100")
+    rig.advance(150)
+    assert rig.sent() == []
+    for ms in (150, 250, 400):
+        rig.advance(ms)
+        assert rig.sent() == [Sent("PA", 1, 1, 100)]
+
+
 def test_msg_more_holds_until_a_write_without_it(rig: Rig) -> None:
     """packetdrill's sendmsg_msg_more."""
     fd = rig.accepted()
@@ -60,6 +75,17 @@ def test_msg_more_holds_until_a_write_without_it(rig: Rig) -> None:
     assert rig.sent() == []
     rig.done(f"WRITE {fd} 100")
     assert rig.sent() == [Sent("PA", 1, 1, 300)]
+
+
+def test_msg_more_holds_until_the_next_event(rig: Rig) -> None:
+    """Unlike TCP_CORK, it is about one WRITE: the next ACK lets go what is held. A WRITE of nothing does not."""
+    fd = rig.accepted()
+    rig.done(f"WRITE {fd} 1500 MSG_MORE")
+    assert lengths(rig.sent()) == [1460]
+    assert rig.done(f"WRITE {fd} 0") == 0
+    rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_RCVLOWAT 1")
+    assert rig.sent() == []
+    assert rig.gets("A", 1, 1461) == [Sent("PA", 1461, 1, 40)]
 
 
 def test_acks_are_delayed(rig: Rig) -> None:

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP
-from scapy.layers.l2 import ARP
+from scapy.layers.l2 import ARP, Ether
 
 from apps.addresses import Interface, parse_ip
 from apps.endpoint.site import Site
@@ -230,6 +230,57 @@ def test_arp_is_asked_once_and_the_syn_follows_the_answer() -> None:
     assert (frame.dst, str(frame[TCP].flags)) == (THEIR_MAC, "S")
 
 
+NEW = "02:00:00:00:00:77"
+EVERYBODY = "ff:ff:ff:ff:ff:ff"
+
+
+@pytest.mark.parametrize(
+    ("says", "mac"),
+    [
+        (ARP(op=1, hwsrc=NEW, psrc=THEIRS, pdst=THEIRS), NEW),
+        (ARP(op=2, hwsrc=NEW, psrc=THEIRS, pdst=THEIRS), NEW),
+        (ARP(op=1, hwsrc=NEW, psrc=THEIRS, pdst=OURS), NEW),
+        (ARP(op=1, hwsrc=NEW, psrc=ROUTER, pdst=ROUTER), THEIR_MAC),
+        (ARP(op=1, hwsrc=EVERYBODY, psrc=THEIRS, pdst=THEIRS), THEIR_MAC),
+    ],
+    ids=["request", "reply", "asks us", "another", "group"],
+)
+@pytest.mark.parametrize("given", [False, True])
+def test_a_neighbour_moves(says: ARP, mac: str, given: bool) -> None:
+    """RFC 826: who is known is believed, whatever they want. What --neighbour says stays."""
+    rig = Rig(neighbours=(THEIRS,) if given else ())
+    rig.begin(f"CONNECT {rig.socket()} {THEIRS} 9000")
+    rig.put(ARP(op=2, hwsrc=THEIR_MAC, psrc=THEIRS, pdst=OURS))
+    rig.take()
+    rig.put(says, to=EVERYBODY)
+    rig.take()
+    rig.advance(1500)
+    assert [frame.dst for frame in rig.take()] == [THEIR_MAC if given else mac]
+
+
+@pytest.mark.parametrize(("source", "moves"), [(THEIRS, THEIRS), (FAR, ROUTER)])
+def test_a_passive_connection_follows_the_peer_or_its_router(source: str, moves: str) -> None:
+    rig = Rig(neighbours=(), gateway=ROUTER)
+    rig.begin(f"CONNECT {rig.socket()} {FAR} 9000")
+    rig.put(ARP(op=2, hwsrc=THEIR_MAC, psrc=ROUTER, pdst=OURS))
+    rig.take()
+    rig.listening()
+    rig.put(IP(src=source, dst=OURS) / TCP(sport=5000, dport=80, flags="S"))
+    assert [frame.dst for frame in rig.take()] == [THEIR_MAC]
+    rig.put(ARP(op=1, hwsrc=NEW, psrc=moves, pdst=moves), to=EVERYBODY)
+    rig.advance(1500)
+    assert {frame.dst for frame in rig.take() if frame[IP].dst == source} == {NEW}
+
+
+def test_a_question_of_who_is_asked_for_is_an_answer() -> None:
+    rig = Rig(neighbours=())
+    rig.begin(f"CONNECT {rig.socket()} {THEIRS} 9000")
+    assert rig.arp() == [THEIRS]
+    rig.put(ARP(op=1, hwsrc=THEIR_MAC, psrc=THEIRS, pdst=OURS), to=EVERYBODY)
+    syn, answer = rig.take()
+    assert (syn.dst, str(syn[TCP].flags), answer[ARP].op) == (THEIR_MAC, "S", 2)
+
+
 def test_routes() -> None:
     without = Rig()
     without.done("SOCKET 2 1 6")
@@ -245,6 +296,38 @@ def test_routes() -> None:
     neighbour.begin(f"CONNECT 101 {FAR} 80")
     [frame] = neighbour.take()
     assert (frame.dst, frame[IP].dst) == (THEIR_MAC, FAR)
+
+
+def test_connecting_is_shut_down(rig: Rig) -> None:
+    """As Linux does it: nothing is sent, the error is told, and the socket may begin anew."""
+    fd, asked = rig.connecting()
+    assert rig.ask(f"SHUTDOWN {fd} 1") == (0, 0)
+    assert (rig.sent(), asked.pair) == ([], (-1, errno.ECONNRESET))
+    assert rig.done(f"POLL {fd} POLLIN|POLLOUT|POLLRDHUP 0") == 0x14
+    assert rig.ask(f"BIND {fd} {OURS} 81") == (0, 0)
+
+
+def test_a_second_connect_is_another_connection(rig: Rig) -> None:
+    fd, asked = rig.connecting()
+    first = rig.our_port
+    rig.gets("RA", 0, 1)
+    assert asked.pair == (-1, errno.ECONNREFUSED)
+    rig.begin(f"CONNECT {fd} {THEIRS} 9000")
+    [frame] = rig.take()
+    assert (str(frame[TCP].flags), frame[TCP].sport != first) == ("S", True)
+
+
+def test_a_socket_shut_down_before_it_connects_still_ends_by_fin(rig: Rig) -> None:
+    fd = rig.socket()
+    assert rig.ask(f"SHUTDOWN {fd} 1") == (-1, errno.ENOTCONN)
+    asked = rig.begin(f"CONNECT {fd} {THEIRS} 9000")
+    rig.our_port, rig.their_port = Ether(rig.host.frames[-1])[TCP].sport, 9000
+    assert [sent.flags for sent in rig.sent()] == ["S"]
+    assert rig.gets("SA", 0, 1) == [Sent("A", 1, 1)]
+    assert asked.pair == (0, 0)
+    assert rig.ask(f"WRITE {fd} 1") == (-1, errno.EPIPE)
+    rig.done(f"CLOSE {fd}")
+    assert rig.sent() == [Sent("FA", 1, 1)]
 
 
 @pytest.mark.conformance("rfc9293:MUST-10")
@@ -300,6 +383,16 @@ def test_a_source_that_is_no_station_is_not_answered(rig: Rig, source: str) -> N
     rig.put(IP(src=source, dst=OURS) / TCP(dport=80, flags="S"))
     assert rig.take() == []
     assert rig.host.counters["bad_source"] == 1
+
+
+@pytest.mark.parametrize("ip6", [False, True], ids=["ip4", "ip6"])
+def test_nobody_else_has_our_address(ip6: bool) -> None:
+    """A land attack: a packet from the device that claims to come from us."""
+    rig = Rig(ip6=ip6)
+    fd = rig.listening()
+    rig.put(rig.from_peer(src=rig.ours) / TCP(sport=80, dport=80, flags="S"))
+    assert (rig.take(), rig.host.counters) == ([], {"own_source": 1})
+    assert rig.info(fd)["half_open"] == 0
 
 
 @pytest.mark.conformance("rfc9293:MUST-57.1", "rfc9293:MUST-57.2")

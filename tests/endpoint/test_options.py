@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from apps.endpoint import linux as n
 from apps.endpoint.settings import OPTIONS
-from tests.endpoint.rig import Rig
+from tests.endpoint.rig import THEIRS, Rig
 
 APART = {
     (n.SOL_TCP, n.TCP_QUICKACK),  # Linux forgets it again
@@ -96,6 +96,50 @@ def test_type_of_service_and_time_to_live(rig: Rig) -> None:
     assert (frame["IP"].tos, frame["IP"].ttl) == (0xB8, 9)
 
 
+def as_kernel(value: int | bytes) -> tuple[int, int]:
+    """What Linux says to TCP_CONGESTION, as `kernel`, where reno is allowed and was chosen."""
+    with socket.socket() as fresh:
+        fresh.setsockopt(n.SOL_TCP, n.TCP_CONGESTION, b"reno")
+        try:
+            fresh.setsockopt(n.SOL_TCP, n.TCP_CONGESTION, value)
+            result = 0
+        except OSError as error:
+            result = error.errno or 0
+        return result, fresh.getsockopt(n.SOL_TCP, n.TCP_CONGESTION)
+
+
+RENO_AS_INT = int.from_bytes(b"reno", "little")
+
+
+@pytest.mark.parametrize("value", ["reno", "nothing", "Reno", 0, 1, -1, RENO_AS_INT, int.from_bytes(b"cubi", "little")])
+def test_congestion_control_by_name_or_by_the_int_that_holds_it(value: int | str) -> None:
+    rig = Rig(congestion="reno")
+    fd = rig.socket()
+    _, refused = rig.ask(f"SETSOCKOPT {fd} SOL_TCP TCP_CONGESTION {value}")
+    told = rig.done(f"GETSOCKOPT {fd} SOL_TCP TCP_CONGESTION")
+    assert (refused, told) == as_kernel(value.encode() if isinstance(value, str) else value)
+
+
+def test_congestion_control_is_the_hosts_unless_it_is_chosen(rig: Rig) -> None:
+    fd = rig.socket()
+    assert rig.done(f"GETSOCKOPT {fd} SOL_TCP TCP_CONGESTION") == int.from_bytes(b"cubi", "little")
+    assert (rig.info(fd)["congestion"], rig.info(fd)["options"]) == ("cubic", {})
+    rig.done(f"SETSOCKOPT {fd} SOL_TCP TCP_CONGESTION reno")
+    rig.begin(f"CONNECT {fd} {THEIRS} 80")
+    assert rig.info(fd)["congestion"] == "reno"
+    rig.done(f"SETSOCKOPT {fd} SOL_TCP TCP_CONGESTION cubic")
+    assert rig.info(fd)["congestion"] == "cubic"
+
+
+def test_values_are_ints(rig: Rig) -> None:
+    fd = rig.socket()
+    rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_LINGER 5")
+    rig.done(f"SETSOCKOPT {fd} SOL_SOCKET SO_LINGER 0xffffffff")
+    assert rig.done(f"GETSOCKOPT {fd} SOL_SOCKET SO_LINGER") == -1
+    assert rig.ask(f"SETSOCKOPT {fd} SOL_SOCKET SO_LINGER {1 << 32}") == (-1, errno.EINVAL)
+    assert rig.ask(f"SETSOCKOPT {fd} SOL_SOCKET SO_LINGER cubic") == (-1, errno.EINVAL)
+
+
 WORDS = st.sampled_from([*n.NUMBERS, "RESET", "SOCKET", "LISTEN", "BIND", "ACCEPT", "CONNECT", "WRITE", "READ", "CLOSE", "INFO"])
 TOKENS = st.one_of(WORDS, st.integers(-5, 1 << 33).map(str), st.sampled_from(["101", "10.0.0.2", "fe80::1"]), st.text(max_size=4))
 
@@ -121,11 +165,24 @@ def test_any_line_has_an_answer_or_blocks(lines: list[str]) -> None:
         ("", errno.ENOSYS), ("socket 2 1 6", errno.ENOSYS), ("OPEN 1", errno.ENOSYS), ("SOCKET 2 1", errno.EINVAL),
         ("SOCKET 2 1 6 7", errno.EINVAL), ("SOCKET 2 x 6", errno.EINVAL), ("SOCKET 11 1 6", errno.EAFNOSUPPORT),
         ("SOCKET 1 1 0", errno.EAFNOSUPPORT), ("SOCKET 2 2 17", errno.ESOCKTNOSUPPORT), ("SOCKET 2 1 17", errno.EPROTONOSUPPORT),
-        ("READ 101 5", errno.EBADF), ("ADVANCE -1", errno.EINVAL),
+        ("READ 101 5", errno.EBADF), ("ADVANCE -1", errno.EINVAL), ("SOCKET 2 1_0 6", errno.EINVAL),
+        ("SOCKET +2 1 6", errno.EINVAL), ("SOCKET \u0662 1 6", errno.EINVAL), ("SOCKET 2 1 0x", errno.EINVAL),
+        ("SOCKET 2 1| 6", errno.EINVAL),
     ],
 )  # fmt: skip
 def test_requests_that_are_wrong(rig: Rig, line: str, error: int) -> None:
     assert rig.ask(line) == (-1, error)
+
+
+@pytest.mark.parametrize("state", ["CLOSED", "LISTEN", "ESTABLISHED"])
+def test_info_always_has_what_every_socket_has(rig: Rig, state: str) -> None:
+    fd = {"CLOSED": rig.socket, "LISTEN": rig.listening, "ESTABLISHED": rig.accepted}[state]()
+    keys = {
+        "state", "snd_una", "snd_nxt", "rcv_nxt", "snd_wnd", "rcv_wnd", "cwnd", "ssthresh", "rto_us", "srtt_us", "mss",
+        "retransmits", "options", "congestion",
+    }  # fmt: skip
+    assert keys <= rig.info(fd).keys()
+    assert rig.state(fd) == state
 
 
 def test_advance_needs_the_manual_clock(rig: Rig) -> None:

@@ -152,6 +152,7 @@ def test_nonsense_is_answered(start: Start, control: Path) -> None:
     start()
     client = Client(control)
     assert client.ask("x" * 5000) == (-1, 38)
+    assert client.ask("") == client.ask("  ") == (-1, 38)
     assert client.ask("SOCKET \xff 1 6") == (-1, 22)
     assert client.ask("RESET") == (0, 0)
 

@@ -60,6 +60,25 @@ def test_congestion_control(congestion: str, share: float) -> None:
     assert rig.info(fd)["ssthresh"] == int(share * 14_600)
 
 
+@pytest.mark.parametrize(("first", "then", "share"), [("cubic", "reno", 0.5), ("reno", "cubic", 0.7)])
+@pytest.mark.parametrize("when", ["listener", "before", "during"])
+def test_congestion_control_of_a_socket(first: str, then: str, share: float, when: str) -> None:
+    """What the windows are stays; from then on they are reduced the new way."""
+    rig = Rig(congestion=first)
+    option = f"SOL_TCP TCP_CONGESTION {then}"
+    fd = rig.accepted("SOL_TCP TCP_NODELAY 1", *([option] if when == "listener" else []))
+    if when == "before":
+        rig.done(f"SETSOCKOPT {fd} {option}")
+    rig.done(f"WRITE {fd} 14600")
+    assert len(rig.sent()) == 10
+    if when == "during":
+        rig.done(f"SETSOCKOPT {fd} {option}")
+    assert (rig.info(fd)["cwnd"], rig.info(fd)["congestion"], rig.info(fd)["options"]["congestion"]) == (14_600, then, then)
+    for _ in range(3):
+        rig.gets("A", 1, 1)
+    assert rig.info(fd)["ssthresh"] == int(share * 14_600)
+
+
 REQUIRED = {"devices": ["loopback"], "interfaces": ["10.0.0.1/24"], "control": "te.sock"}
 
 

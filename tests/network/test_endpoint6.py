@@ -103,3 +103,40 @@ def test_what_a_router_says(site: Site) -> None:
         site.namespace.run("ip", "-6", "route", "add", kind, f"{net}::/64")
         fd = site.client.done("SOCKET 10 1 6")
         assert site.client.ask(f"CONNECT {fd} {net}::1 80") == (-1, error)
+
+
+def waits_for_a_byte(ours: str) -> str:
+    """Connects to us, and prints how much it gets."""
+    return f"""
+import socket
+with socket.create_connection(("{ours}", 80), timeout=20) as s:
+    print(len(s.recv(1)))
+"""
+
+
+def awaits_a_byte(at: str) -> str:
+    """The same of who connects to it."""
+    return f"""
+import socket
+with socket.create_server(("{at}", 9000), family=socket.{"AF_INET6" if ":" in at else "AF_INET"}) as listener:
+    print(len(listener.accept()[0].recv(1)))
+"""
+
+
+def test_the_kernel_changes_its_mac_address(site: Site) -> None:
+    """What it says of that, unasked, is believed: connections either way go on."""
+    listener, client = site.listening(10, "::"), site.client
+    site.namespace.sysctl(net__ipv4__conf__te0__arp_notify=1, net__ipv6__conf__te0__ndisc_notify=1)
+    programs, fds = [], []
+    for ours, domain, theirs in ((OURS, 2, KERNEL), (OURS6, 10, KERNEL6)):
+        programs.append(site.kernel(waits_for_a_byte(ours)))
+        fds.append(client.done(f"ACCEPT {listener}"))
+        programs.append(site.kernel(awaits_a_byte(theirs)))
+        wait_until(lambda: theirs in site.namespace.run("ss", "-Hltn", "sport = :9000").stdout, what="a listener")  # noqa: B023
+        fds.append(client.done(f"SOCKET {domain} 1 6"))
+        client.done(f"CONNECT {fds[-1]} {theirs} 9000")
+    site.namespace.run("ip", "link", "set", "te0", "address", "02:00:00:00:00:aa")
+    for fd in fds:
+        client.done(f"WRITE {fd} 1")
+    assert [program.finish().stdout for program in programs] == ["1\n"] * 4
+    assert [client.info(fd)["timeouts"] for fd in fds] == [0] * 4
