@@ -186,17 +186,20 @@ def settle(eng, out, conn, app, slot, events, now):
     if unlikely(i64(conn.state) == CLOSED):
         release(eng, conn, app, slot)
     else:
-        if unlikely(i64(app.app_bits) & APP_HELD != 0):
-            conn.deadline = i64(app.held_until)
         deadline = i64(conn.deadline)
-        if i64(app.app_bits) & APP_WAITS:
-            deadline = _soon(eng, app)
+        if unlikely(i64(app.app_bits) & (APP_HELD | APP_WAITS) != 0):
+            deadline = _of_its_own(eng, conn, app)
         arm(record_at(i64(eng.wheel), WHEEL), slot, deadline)
 
 
 @rare
-def _soon(eng, app):
-    """The next millisecond, for a connection that waits for mbufs. By then there are some, unless the port takes none."""
+def _of_its_own(eng, conn, app):
+    """The deadline of a connection that is held, or that waits for mbufs: then the next millisecond. By then there are some,
+    unless the port takes none."""
+    if i64(app.app_bits) & APP_HELD:
+        conn.deadline = i64(app.held_until)
+    if not i64(app.app_bits) & APP_WAITS:
+        return i64(conn.deadline)
     app.app_bits = i64(app.app_bits) & ~APP_WAITS
     return div64(i64(eng.now_us), 1000) + 1
 

@@ -7,7 +7,7 @@ TX queue and that of received bytes, is in registers meanwhile; operators that n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -55,6 +55,7 @@ class Generator:
         self._stages = 0
         self._resources = tuple(resources)
         self._has_sources = any(isinstance(s, Operator) and s.kind == "source" for s in _sequence(steps))
+        self._uses_following = any("following" in o.arguments for o in _operators(steps))
         self._open_loop(first=True)
         self._steps(steps, 3, set(), top=True)
         self._line(3, "core.end += 1")
@@ -76,6 +77,9 @@ class Generator:
                 self._line(4, "metas[live] = metas[i]")
             self._line(3, "live += 1")
             self._line(2, "left_over = live")
+            if self._uses_following:
+                self._line(2, "if left_over > 0:")
+                self._line(3, "metas[left_over] = metas[left_over - 1]")
         self._stages += 1
         self._line(2, "live = i64(0)")
         self._line(2, f"for i in range({'n' if first else 'left_over'}):")
@@ -145,7 +149,7 @@ class Generator:
             "state": f"row(s{k}, 0)",
             "burst": "burst + n * 8",
             "room": "BURST - n",
-            "following": "row(metas, min(i + 1, left_over - 1))" if self._stages > 1 else "meta",
+            "following": "row(metas, i + 1)" if self._stages > 1 else "meta",
             "from_port": "i64(i < received)" if self._has_sources else "i64(1)",
             **{r: f"r_{r}" for r in self._resources},
         }
@@ -215,6 +219,16 @@ class Generator:
 def kernel_names(operators: Sequence[Operator]) -> list[str]:
     """What the generated source calls the operators' kernels."""
     return [f"op{k}_{o.name}" for k, o in enumerate(operators)]
+
+
+def _operators(steps: Any) -> Iterator[Operator]:
+    """All operators among *steps*, those in the arms of groups too."""
+    for step in _sequence(steps):
+        if isinstance(step, Operator):
+            yield step
+        elif isinstance(step, GroupBy):
+            for arm in (*step.arms.values(), step.otherwise):
+                yield from () if isinstance(arm, int) else _operators(arm)
 
 
 def _sequence(steps: Any) -> Sequence[Any]:

@@ -56,7 +56,7 @@ class Core:
         self.arms = np.zeros(max(1, len(pipeline.code.arms)), np.int64)
         self.states = {k: s for k, o in enumerate(pipeline.operators) if (s := o.new_state()) is not None}
         self.resources = {n: r(index) if callable(r) else r for n, r in pipeline.resources.items()}
-        self._metas = aligned(BURST, pipeline.meta_dtype)
+        self._metas = aligned(BURST + 1, pipeline.meta_dtype)
         counters = (self.left.ctypes.data, self.arms.ctypes.data)
         self._arguments = (self._metas, *counters, *self.states.values(), *map(_argument, self.resources.values()))
         self._run: Any = None
