@@ -46,7 +46,8 @@ from tcp.events import (
     EV_URGENT,
 )  # fmt: skip
 from tcp.expected import REFUSED, receive_expected
-from tcp.header import HEADER_LEN, URGENT_POINTER, parse_options
+from tcp.header import HEADER_LEN, parse_options
+from tcp.header import URGENT as URGENT_POINTER
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
 from tcp.ip6 import FIRST_NUMBER, hold
 from tcp.isn import initial

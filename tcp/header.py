@@ -6,7 +6,7 @@ from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import be16, be32, i64, load8, put_be32, store16
 from tcp.segment import OPT_MSS, OPT_SACK, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
-SOURCE, DESTINATION, SEQ, ACK_SEQ, DATA_OFFSET, FLAGS, WINDOW, CHECKSUM, URGENT_POINTER, OPTIONS = 0, 2, 4, 8, 12, 13, 14, 16, 18, 20
+SOURCE, DESTINATION, SEQ, ACK_SEQ, DATA_OFFSET, FLAGS, WINDOW, CHECKSUM, URGENT, OPTIONS = 0, 2, 4, 8, 12, 13, 14, 16, 18, 20
 """Offsets in bytes from the header's first."""
 HEADER_LEN = 20
 
@@ -37,7 +37,7 @@ def parse_header(address, seg):
     seg.ack = be32(address + ACK_SEQ)
     seg.tcp_flags = load8(address + FLAGS)
     seg.wnd = be16(address + WINDOW)
-    seg.urp = be16(address + URGENT_POINTER)
+    seg.urp = be16(address + URGENT)
     seg.opts = 0
 
 

@@ -10,6 +10,8 @@ from tcp.events import EV_URGENT
 from tcp.segment import URG
 from tcp.seq import advance, distance
 
+_TEXT_STATES = 1 << ESTABLISHED | 1 << FIN_WAIT_1 | 1 << FIN_WAIT_2
+
 
 @rare
 def note_urgent(conn, cold, seg):
@@ -20,7 +22,7 @@ def note_urgent(conn, cold, seg):
     """
     pending = i64(conn.bits) & URGENT and distance(i64(cold.rcv_up), i64(conn.rcv_nxt)) > 0
     state = i64(conn.state)
-    if i64(seg.tcp_flags) & URG and (state == ESTABLISHED or state == FIN_WAIT_1 or state == FIN_WAIT_2):
+    if i64(seg.tcp_flags) & URG and 1 << state & _TEXT_STATES:
         up = advance(i64(seg.seq), i64(seg.urp))
         if distance(up, i64(cold.rcv_up) if pending else i64(conn.rcv_nxt)) > 0:
             warm(conn, cold)

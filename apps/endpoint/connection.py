@@ -231,7 +231,7 @@ class Connection:
 
     @property
     def urgent(self) -> int:
-        """Bytes from the last one received in order to the end of the peer's urgent data; below 0 when more has come than that."""
+        """Bytes from the last one received in order to the end of the peer's urgent data; below 0 when more has come."""
         fin = self.state > FIN_WAIT_2
         return distance(int(self.cold.rcv_up), int(self.conn.rcv_nxt)) + fin
 

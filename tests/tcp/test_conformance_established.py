@@ -161,9 +161,7 @@ def test_established_rst_and_urgent_data_count_though_the_window_is_shut() -> No
     endpoint.conn.bits = int(endpoint.conn.bits) | OWN_WINDOW
     endpoint.conn.rcv_wnd = 0
     story = Story(endpoint=endpoint)
-    story.gets("UA", theirs(1), ours(1), 10, urp=7).then(
-        EV_URGENT, Sent("A", ours(1), theirs(1)), bits="+COLD_READY +URGENT"
-    )
+    story.gets("UA", theirs(1), ours(1), 10, urp=7).then(EV_URGENT, Sent("A", ours(1), theirs(1)), bits="+COLD_READY +URGENT")
     assert endpoint.cold.rcv_up == theirs(8)
     story.gets("R", theirs(1)).then(EV_RESET | EV_CLOSED, state="CLOSED")
 
