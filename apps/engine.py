@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+from apps.beside import beside_tcp
 from apps.config import RunConfig
 from apps.goodput import add_up
 from apps.impaired import behind, held, impairments, mbufs
@@ -137,6 +138,7 @@ def core_results(config: RunConfig, cores: Sequence[Sequence[Core]], elapsed: fl
             packets_received=sum(core.counters()["rx_packets"] for core in instances),
             packets_sent=sum(core.counters()["tx_packets"] for core in instances),
             drops=add_up(core.drops() for core in instances),
+            beside_tcp=add_up(map(beside_tcp, instances)),
             impaired=impairments(instances),
         )
         for number, instances in zip(config.cores, cores, strict=True)

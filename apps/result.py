@@ -20,7 +20,7 @@ SCHEMA = 1
 COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
     "RecvSyn", "RecvSynAck", "RecvSynAck2", "RecvFin", "RecvFinPssv", "RecvAck4Fin", "RecvAck", "RecvPayload", "RecvRst",
-    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived", "Mismatches",
+    "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived", "Mismatches", "SegmentsReceived", "SegmentsSent",
 )  # fmt: skip
 """The counters of a role."""
 
@@ -155,6 +155,8 @@ class Share:
     server: Role = field(default_factory=Role)
     drops: dict[str, int] = field(default_factory=dict)
     """Packets lost or refused, by reason; reasons that did not occur are 0."""
+    beside_tcp: dict[str, int] = field(default_factory=dict)
+    """Packets that were neither TCP's nor dropped, by the operator that took them."""
     impaired: dict[str, int] = field(default_factory=dict)
     """What `impair` did to how many packets; empty without it."""
     connect: np.ndarray = field(default_factory=new_histogram)
@@ -214,6 +216,7 @@ class Share:
             "server": plain(self.server.counters),
             "release_causes": {"client": plain(self.client.causes), "server": plain(self.server.causes)},
             "drops": plain(self.drops),
+            "beside_tcp": plain(self.beside_tcp),
             "impaired": plain(self.impaired),
             "latency_us": {"connect": latency(self.connect), "lifetime": latency(self.lifetime)},
             "responses": {"expected": int(self.expected), "unexpected": int(self.unexpected)},
@@ -286,6 +289,7 @@ class Result:
             client=Role.total([core.client for core in cores]),
             server=Role.total([core.server for core in cores]),
             drops=add_up(core.drops for core in cores),
+            beside_tcp=add_up(core.beside_tcp for core in cores),
             impaired=add_up(core.impaired for core in cores),
             connect=sum((core.connect for core in cores), new_histogram()),
             lifetime=sum((core.lifetime for core in cores), new_histogram()),

@@ -16,9 +16,14 @@ from operators.engine import (
     APP_HANDSHAKE_ACKED,
     RECEIVED_KINDS,
     RECEIVED_TABLE,
+    RECV_SYN,
     ROLE_COUNTERS,
     SENT_KINDS,
+    SENT_RST,
     SENT_TABLE,
+    SYN_COOKIES_ACCEPTED,
+    SYN_COOKIES_SENT,
+    UNEXPECTED,
 )  # fmt: skip
 from tcp.connection import CLOSE_WAIT
 from tcp.events import (
@@ -78,6 +83,7 @@ def named(role: str, words: Sequence[int]) -> dict[str, int]:
     """The counters of "client" or "server" by their names, out of the WORDS of that role."""
     found = dict(zip(ROLE_COUNTERS, words[: len(ROLE_COUNTERS)], strict=True))
     client = role == "client"
+    found |= _segments(words)
     for kind, count in enumerate(words[RECEIVED_TABLE : RECEIVED_TABLE + RECEIVED_KINDS]):
         if count:
             for name in _received(kind, client):
@@ -87,6 +93,18 @@ def named(role: str, words: Sequence[int]) -> dict[str, int]:
             for name in _sent(kind, client):
                 found[name] += count
     return found
+
+
+def _segments(words: Sequence[int]) -> dict[str, int]:
+    """Each segment once, whatever it was.
+
+    Beside the tables there are SYNs, segments for no connection, and RSTs. Of a SYN that was answered by a cookie nothing is
+    remembered: when the cookie comes back, that SYN and that SYN-ACK are counted among the others for a second time.
+    """
+    cookies = words[SYN_COOKIES_SENT] - words[SYN_COOKIES_ACCEPTED]
+    received = sum(words[RECEIVED_TABLE : RECEIVED_TABLE + RECEIVED_KINDS]) + words[RECV_SYN] + words[UNEXPECTED]
+    sent = sum(words[SENT_TABLE : SENT_TABLE + SENT_KINDS]) + words[SENT_RST]
+    return {"SegmentsReceived": received + cookies, "SegmentsSent": sent + cookies}
 
 
 def _received(kind: int, client: bool) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
-from dpdk_io.memory import i64, load8, record_at
+from dpdk_io.memory import be16, i64, load8, record_at
 from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
 from operators.aggregate import may_wait
 from operators.connections import answer, release, settle, transmit
@@ -47,6 +47,7 @@ from tcp.events import (
 )  # fmt: skip
 from tcp.expected import REFUSED, receive_expected
 from tcp.header import HEADER_LEN, parse_options
+from tcp.header import URGENT as URGENT_POINTER
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
 from tcp.ip6 import FIRST_NUMBER, hold
 from tcp.isn import initial
@@ -104,7 +105,7 @@ def tcp_check(pkt, meta, state, tcp):
 
 @operator(
     reads=("l4", "payload", "payload_len", "src", "dst", "sport", "dport", "seq", "ack", "wnd", "tcp_flags", "opts", "tcp_hash"),
-    writes=[("accepted", "u4"), ("skip", "u4"), ("early", "u4"), ("revealed", "u4"), ("tos", "u1")],
+    writes=[("accepted", "u4"), ("skip", "u4"), ("early", "u4"), ("revealed", "u4"), ("urp", "u2"), ("tos", "u1")],
     drops=("table_full", "bad_source"),
 )
 def tcp_state(pkt, mbuf, meta, following, state, now, out, tcp):
@@ -127,6 +128,7 @@ def tcp_state(pkt, mbuf, meta, following, state, now, out, tcp):
     if unlikely(events == REFUSED):
         second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
         meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
+        meta.urp = be16(pkt + i64(meta.l4) + URGENT_POINTER)
         events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
         if events & (EV_URGENT | EV_OUT_OF_ORDER) or i64(meta.revealed):
             events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)

@@ -231,8 +231,11 @@ def _give_to_tcp(conn, app, transfer):
 
 @kernel
 def _too_much(eng, counters, conn, app, slot, transfer):
-    """More has come than was agreed. A client of foreign servers has what it wants, and gives the connection up."""
+    """More has come than was agreed. A client of foreign servers has what it wants, and gives the connection up; a server of
+    foreign clients that was told of no requests takes whatever they say."""
     bits = i64(app.app_bits)
+    if i64(transfer.receive) == 0 and i64(eng.server_transfers) and not i64(conn.bits) & CLIENT:
+        return
     if bits & APP_PATTERN or not i64(eng.app_wheel):
         mismatched(counters, app)
     elif not bits & (APP_SHORT | APP_GIVEN_UP):

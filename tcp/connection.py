@@ -78,6 +78,9 @@ TIMED_OUT = 1 << 27
 TAIL_DUE = 1 << 28
 """A tail loss probe is due (RFC 8985 section 7)."""
 
+URGENT = 1 << 29
+"""Urgent data is still to come: it reaches to `cold.rcv_up`."""
+
 CONN = np.dtype(
     [
         ("local_ip", "<u4"),
@@ -114,11 +117,11 @@ COLD = np.dtype(
             "cubic_last", "w_est", "grown", "est_grown", "last_sent", "ecn_end", "widest", "undo_at",
             "rexmit_at", "probe_at", "delack_at",
             "ts_recent", "ts_recent_at", "last_ack_sent", "max_snd_wnd", "dsack_start", "dsack_end", "challenges",
-            "challenged_at", "early_fin", "soft_error",
+            "challenged_at", "early_fin", "soft_error", "rcv_up",
             "round_end", "last_rtt", "round_rtt", "samples", "css_rtt", "css_rounds",
         ],
-        "formats": ["<i8"] + ["<u4"] * 44,
-        "offsets": [0, *range(8, 108, 4), *range(112, 188, 4)],
+        "formats": ["<i8"] + ["<u4"] * 45,
+        "offsets": [0, *range(8, 108, 4), *range(112, 192, 4)],
         "itemsize": 192,
     }
 )  # fmt: skip
@@ -133,7 +136,7 @@ since COLD is in use; undo_at: ms of the first retransmission since the last red
 *_at: ms, see deadlines.py. ts_recent, last_ack_sent: of RFC 7323, and ts_recent_at the ms when it was set; max_snd_wnd: bytes,
 MAX.SND.WND of RFC 5961; dsack_*: sequence numbers of what came twice, to be reported (RFC 2883; equal: nothing); challenges: ACKs
 sent for segments that nothing believes since the ms challenged_at; early_fin: the number of a FIN that came early, see EARLY_FIN;
-soft_error: ICMP type << 8 | code of the last one that came.
+soft_error: ICMP type << 8 | code of the last one that came; rcv_up: RCV.UP, see urgent.py.
 
 The last six are hystart.py's. round_end: a sequence number; *_rtt: us; css_rounds: how many are left, 0: it is no conservative
 slow start."""
@@ -154,6 +157,7 @@ def warm_receiver(conn, cold):
     cold.challenged_at = 0
     cold.early_fin = 0
     cold.soft_error = 0
+    cold.rcv_up = 0
 
 
 @kernel

@@ -38,7 +38,7 @@ EV_SYN = 1 << 15
 EV_RETRANSMIT = 1 << 16
 """Out of `on_timer`: `next_segment` has something to repeat, or a window to probe."""
 EV_URGENT = 1 << 17
-"""The segment had the URG bit; its payload is taken in line (RFC 9293 section 3.8.5)."""
+"""The peer has urgent data, or more of it than it said before: up to `cold.rcv_up`. It comes in line (RFC 9293 section 3.8.5)."""
 EV_SOFT_ERROR = 1 << 18
 """Out of `on_icmp`: the network reports trouble that may pass; `cold.soft_error` says which."""
 EV_EARLY = 1 << 20

@@ -37,6 +37,7 @@ def parse_header(address, seg):
     seg.ack = be32(address + ACK_SEQ)
     seg.tcp_flags = load8(address + FLAGS)
     seg.wnd = be16(address + WINDOW)
+    seg.urp = be16(address + URGENT)
     seg.opts = 0
 
 

@@ -28,6 +28,7 @@ from tcp.connection import (
     TIME_WAIT,
     TIMED,
     TS_OK,
+    URGENT,
     clear_bits,
     raise_bits,
     sent,
@@ -44,7 +45,6 @@ from tcp.events import (
     EV_SYN,
     EV_TIME_WAIT,
     EV_UNACCEPTABLE,
-    EV_URGENT,
 )
 from tcp.open import take_syn
 from tcp.rto import after_handshake, measure
@@ -52,6 +52,7 @@ from tcp.segment import ACK, CE, CWR, FIN, OPT_TIMESTAMPS, RST, SYN, URG
 from tcp.seq import MASK, advance, distance
 from tcp.text import note_duplicate, take_text
 from tcp.timestamps import FRESH, MISSING, judge, keep_timestamp
+from tcp.urgent import note_urgent
 
 
 @kernel
@@ -84,10 +85,10 @@ def receive(conn, cold, seg, limits, now):
     events = acknowledge(conn, cold, seg, limits, now)
     if events & STOP:
         return events
+    if flags & URG or bits & URGENT:
+        events |= note_urgent(conn, cold, seg)
     if flags & FIN or i64(seg.payload_len):
         events |= take_text(conn, cold, seg, limits, offset)
-    if flags & URG:
-        events |= EV_URGENT
     if i64(conn.snd_una) == i64(conn.snd_nxt):
         wait(conn, cold, limits, events, now)
     return events

@@ -31,6 +31,7 @@ SEGMENT = np.dtype(
         ("ect", "u1"),  # out of next_segment: the ECN field of its IP header (RFC 3168),
         ("n_blocks", "u1"),  # how many SACK blocks it has (OPT_SACK),
         ("blocks", "<u4", (8,)),  # and their left and right edges
+        ("urp", "<u2"),  # into receive: the urgent pointer; read only with URG
         ("tos", "u1"),  # into receive: the second byte of its IP header; read only where ECN was agreed on
         ("accepted", "<u4"),  # out of receive: bytes of payload taken,
         ("skip", "<u4"),  # where in the payload they start,

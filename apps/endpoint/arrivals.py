@@ -15,7 +15,7 @@ from apps.endpoint.sockets import Phase, Socket
 from dpdk_io.memory import aligned
 from tcp import SEGMENT
 from tcp.connection import SYN_RECEIVED
-from tcp.events import EV_DATA, EV_OUT_OF_ORDER, EV_REUSE, EV_RST_DUE, EV_SYN
+from tcp.events import EV_DATA, EV_OUT_OF_ORDER, EV_REUSE, EV_RST_DUE, EV_SYN, EV_URGENT
 from tcp.open import listen
 from tcp.reset import reset_for
 from tcp.segment import ACK, FIN, RST, SYN
@@ -126,6 +126,8 @@ class Arrivals:
         if events & EV_RST_DUE:
             self._answer_with_reset(packet)
         socket.unread += taken
+        if events & EV_URGENT:
+            socket.urgent = max(socket.unread + connection.urgent, 0)
         self._host.follow(socket, connection, events, before)
 
     def _to_nobody(self, packet: Packet) -> str:

@@ -230,6 +230,12 @@ class Connection:
         return max(distance(int(self.conn.snd_end), self._snd_max), 0)
 
     @property
+    def urgent(self) -> int:
+        """Bytes from the last one received in order to the end of the peer's urgent data; below 0 when more has come."""
+        fin = self.state > FIN_WAIT_2
+        return distance(int(self.cold.rcv_up), int(self.conn.rcv_nxt)) + fin
+
+    @property
     def fin_unacked(self) -> bool:
         """Whether our FIN is still on its way."""
         return self.fin_queued and distance(int(self.conn.snd_end), int(self.conn.snd_una)) >= 0

@@ -225,7 +225,7 @@ class Host:
         if (source, local_port, ip, port) in self.connections:
             raise OSError(errno.EADDRNOTAVAIL, "connected already")
         socket.local, socket.peer, socket.peer_mac = (source, local_port), (ip, port), None
-        socket.error = socket.soft_error = socket.unread = 0
+        socket.error = socket.soft_error = socket.unread = socket.urgent = 0
         socket.bound_port = local_port
         socket.connection = Connection(socket.settings, self.tuning, socket.speaks_ip6)
         isn = self.initial_number(socket.local, socket.peer)

@@ -55,6 +55,8 @@ class Socket:
         self.deferred_until: int | None = None
         self.connection: Connection | None = None
         self.unread = 0
+        self.urgent = 0
+        """Bytes to be read before all urgent data is."""
         self.error = 0
         self.soft_error = 0
         self.end_of_stream = False
@@ -109,6 +111,7 @@ class Socket:
         """Up to *length* bytes that were received; the window opens by them."""
         taken = min(length, self.unread)
         self.unread -= taken
+        self.urgent = max(self.urgent - taken, 0)
         if taken and self.connection is not None:
             self.host.transmit(self)
         return taken
@@ -178,6 +181,8 @@ class Socket:
         if not self.opening:
             if self.unread >= min(self.settings.rcvlowat, self.settings.receive_room):
                 mask |= n.POLLIN | n.POLLRDNORM
+            if self.urgent:
+                mask |= n.POLLPRI
             if self.write_shut or self.writable:
                 mask |= n.POLLOUT | n.POLLWRNORM
         return mask | (n.POLLERR if self.error else 0)
@@ -244,4 +249,5 @@ class Socket:
         if self.listening:
             shown |= {"state": "LISTEN", "backlog": self.backlog}
             shown |= {"accept_queue": len(self.accepted), "half_open": len(self.half_open)}
-        return shown | places | {"unread": self.unread, "error": self.error, "options": self.settings.changed()}
+        here = {"unread": self.unread, "urgent": self.urgent, "error": self.error, "options": self.settings.changed()}
+        return shown | places | here

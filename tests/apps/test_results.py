@@ -38,6 +38,7 @@ def core(index: int, failed: int = 0) -> CoreResult:
         client=role(100, failed, 5 + index, SentSyn=100 + failed),
         server=role(90, 0, 3, RecvSyn=90), syn_cookies={"sent": 7, "accepted": index},
         memory=Memory(10, {"conns": 640 + index, "index": 160}, 99), drops={"parse.short": 2 * index, "rx_nombuf": 0},
+        beside_tcp={"arp_responder": 1 + index},
         connect=histogram(1000, 2000, 3000),
         lifetime=histogram(10_000),
         intervals=[Interval(1.0, 60, 50), Interval(2.0, 40, 50, 0.5, Moved(5, 10, 15, 20))][: 2 - index],
@@ -95,6 +96,7 @@ def test_cores_are_added_up() -> None:
     assert (made["client"]["SentSyn"], made["server"]["RecvSyn"], made["server"]["SentSyn"]) == (200, 180, 0)
     assert made["release_causes"]["client"] == {**dict.fromkeys(CAUSES, 0), "ActiveClose": 200}
     assert made["drops"] == {"parse.short": 2, "rx_nombuf": 0}
+    assert made["beside_tcp"] == {"arp_responder": 3}
     assert (made["cps"], made["pps"]) == (100.0, 1410.0)
     assert made["packets"] == {"received": 1400, "sent": 1420}
     none = dict.fromkeys(("client", "server"), {"sent": 0.0, "received": 0.0})

@@ -154,7 +154,7 @@ class Rig:
         options = [("MSS", 1460)] if "S" in flags else []
         tcp = TCP(
             sport=self.their_port, dport=self.our_port, flags=flags, seq=(self.irs + seq) & 0xFFFFFFFF, ack=number,
-            window=window, options=more.get("options", options),
+            window=window, options=more.get("options", options), urgptr=more.get("urgptr", 0),
         )  # fmt: skip
         self.put(self.from_peer() / tcp / Raw(b"x" * length) if length else self.from_peer() / tcp)
         return self.sent()

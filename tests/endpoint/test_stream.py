@@ -45,6 +45,32 @@ def test_read_flags(rig: Rig) -> None:
     assert rig.ask(f"READ {fd} 5 MSG_OOB") == (-1, errno.EINVAL)
 
 
+@pytest.mark.conformance("rfc9293:MUST-30", "rfc9293:MUST-32", "rfc9293:MUST-33")
+def test_urgent_data_is_told_and_read_in_line(rig: Rig) -> None:
+    """POLLPRI from when the peer says so, before the data comes, until the last byte of it is read."""
+    fd = rig.accepted()
+    told = rig.begin(f"POLL {fd} POLLPRI 500")
+    assert told.answer is None
+    rig.gets("UA", 1, 1, urgptr=25)
+    assert told.pair == (2, 0)
+    assert rig.info(fd)["urgent"] == 25
+    rig.gets("UPA", 1, 1, length=20, urgptr=25)
+    assert rig.done(f"READ {fd} 15") == 15
+    assert (rig.info(fd)["unread"], rig.info(fd)["urgent"]) == (5, 10)
+    rig.gets("PA", 21, 1, length=20)
+    assert rig.done(f"READ {fd} 9") == 9
+    assert rig.info(fd)["urgent"] == 1
+    assert rig.done(f"POLL {fd} POLLPRI|POLLIN 0") == 1 | 2
+    assert rig.done(f"READ {fd} 1") == 1
+    assert rig.done(f"POLL {fd} POLLPRI|POLLIN 0") == 1
+    assert (rig.info(fd)["unread"], rig.info(fd)["urgent"]) == (15, 0)
+    rig.gets("UFA", 41, 1, length=3, urgptr=3)
+    assert (rig.info(fd)["unread"], rig.info(fd)["urgent"]) == (18, 18)
+    assert rig.done(f"READ {fd} 100") == 18
+    assert rig.done(f"READ {fd} 100") == 0
+    assert rig.info(fd)["urgent"] == 0
+
+
 def test_read_waits_for_all_until_the_stream_ends(rig: Rig) -> None:
     fd = rig.accepted()
     whole = rig.begin(f"READ {fd} 100 MSG_WAITALL")

@@ -232,8 +232,9 @@ def test_clients_refused_count_as_failed() -> None:
     Wire(near, far).run()
     assert near.counters("client") == {
         "SentSyn": 9, "RecvRst": 9, "attempted": 9, "failed": 9, "PassiveRst": 9, "max_open": 3,
+        "SegmentsSent": 9, "SegmentsReceived": 9,
     }  # fmt: skip
-    assert far.counters("server") == {"SentRst": 9, "Unexpected": 9}
+    assert far.counters("server") == {"SentRst": 9, "Unexpected": 9, "SegmentsReceived": 9, "SegmentsSent": 9}
     near.assert_all_mbufs_free()
 
 

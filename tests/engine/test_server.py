@@ -23,7 +23,8 @@ def test_a_syn_is_answered_by_syn_ack_with_mss() -> None:
     assert answer[TCP].window == 2047
     assert (answer[IP].ttl, answer[IP].flags, answer[IP].len) == (64, "DF", 48)
     assert host.counters("server") == {
-        "RecvSyn": 1, "SentSynAck": 1, "RecvSynAck2": 1, "attempted": 1, "established": 1, "open": 1, "max_open": 1
+        "RecvSyn": 1, "SentSynAck": 1, "RecvSynAck2": 1, "attempted": 1, "established": 1, "open": 1, "max_open": 1,
+        "SegmentsReceived": 2, "SegmentsSent": 1,
     }  # fmt: skip
 
 
@@ -191,10 +192,10 @@ def test_a_segment_for_no_connection_is_answered_by_a_reset(
         return
     if port == LISTEN and flags in ("", "F"):
         assert answers == []
-        assert host.counters("server") == {"Unexpected": 1}
+        assert host.counters("server") == {"Unexpected": 1, "SegmentsReceived": 1}
         return
     assert answers == [expected]
-    assert host.counters("server") == {"SentRst": 1, "Unexpected": 1}
+    assert host.counters("server") == {"SentRst": 1, "Unexpected": 1, "SegmentsReceived": 1, "SegmentsSent": 1}
     host.assert_all_mbufs_free()
 
 

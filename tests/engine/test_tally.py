@@ -50,8 +50,10 @@ class Slow:
         elif not any(meant.values()):
             self.counters["RecvAck"] += 1
         self.fin_seen |= bool(events & EV_FIN)
+        self.counters["SegmentsReceived"] += 1
 
     def sends(self, flags: int, length: int, again: bool) -> None:
+        self.counters["SegmentsSent"] += 1
         if flags & SYN:
             self.counters["Retransmissions" if again else "SentSynAck" if flags & ACK else "SentSyn"] += 1
             return

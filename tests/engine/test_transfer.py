@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scapy.layers.inet import TCP
 
 from dpdk_io.callback import Callback
 from dpdk_io.jit import JIT, kernel
@@ -16,6 +17,7 @@ from operators.transfer_settings import Transfer
 from tests.engine import host
 from tests.engine.equalities import assert_once_each
 from tests.engine.host import LISTEN, Host
+from tests.engine.peer import Peer
 from tests.engine.wire import SYN, Fate, Wire, segment
 
 AT_ONCE = {"delack_ms": 0}
@@ -251,6 +253,25 @@ def test_servers_of_clients_that_name_no_sizes() -> None:
     far = server(serve=Transfer(4000, 700, 3, headed=False))
     carry(near, far)
     assert_carried(near, far, 2100, 12_000, 5)
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET / HTTP/1.0\r\n\r\n", bytes(3000)])
+def test_a_server_told_of_no_requests_takes_any(request_: bytes) -> None:
+    """It says what it has to say, closes after that, and all is well."""
+    far = server(serve=Transfer(5000, 0, headed=False))
+    peer = Peer(far)
+    (answer,) = peer.send("S", options=[("MSS", 1460)])
+    assert answer[TCP].flags == "SA"
+    peer.send("A")
+    for k in range(0, len(request_), 1000):
+        peer.send("PA", request_[k : k + 1000])
+    peer.send("A")
+    assert len(peer.received) == 5000
+    peer.finish()
+    counters = far.counters("server")
+    assert counters.get("BytesReceived", 0) == len(request_)
+    assert not {"Mismatches", "unexpected", "failed"} & {*counters}
+    assert counters["completed"] == 1
 
 
 def test_clients_may_be_held_before_they_begin() -> None:

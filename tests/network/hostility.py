@@ -1,4 +1,4 @@
-"""Hostile frames, all from a seed, out of an interface: `hostility.py INTERFACE COUNT SEED`; the number sent is what it writes.
+"""Hostile frames, all from a seed, out of an interface: `hostility.py INTERFACE COUNT SEED`; as JSON, how many of which kind.
 
 Segments of any kind at a listening port and beside it, with right checksums and wrong ones, a flood of SYNs from addresses that
 do not answer, segments from the target's own address and port, overlapping fragments, and frames cut short. They go from 10.0.0.1
@@ -7,6 +7,7 @@ and strangers to 10.0.0.2, with the hardware addresses of tests.engine.host.
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import sys
@@ -45,8 +46,16 @@ def land(rng: random.Random) -> bytes:
 
 
 def fragment(rng: random.Random) -> bytes:
-    """A piece of a segment that overlaps the others."""
-    return tcp_frame(40000, LISTEN, 1, 1, 0x18, data=bytes(64), fragment=rng.choice((0x2000, 0x2001, 0x2003, 0x0002, 0x0005)))
+    """A piece of a segment that overlaps the others, from a port that the peer's own connections may use."""
+    return tcp_frame(
+        rng.randrange(32768, 61000),
+        LISTEN,
+        1,
+        1,
+        0x18,
+        data=bytes(64),
+        fragment=rng.choice((0x2000, 0x2001, 0x2003, 0x0002, 0x0005)),
+    )
 
 
 def wrong_sum(rng: random.Random) -> bytes:
@@ -66,14 +75,16 @@ KINDS = (syn, syn, land, fragment, wrong_sum, anything, anything, anything)
 def main(interface: str, count: str, seed: str) -> None:
     """In bursts of 100, at most some ten thousand a second."""
     rng = random.Random(int(seed))
+    sent = dict.fromkeys((kind.__name__ for kind in KINDS), 0)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
         out.bind((interface, 0))
         for number in range(int(count)):
-            frame = rng.choice(KINDS)(rng)
-            out.send(frame.ljust(60, b"\0"))
+            kind = rng.choice(KINDS)
+            out.send(kind(rng).ljust(60, b"\0"))
+            sent[kind.__name__] += 1
             if number % 100 == 0:
                 time.sleep(0.005)
-    sys.stdout.write(count)
+    print(json.dumps(sent))
 
 
 if __name__ == "__main__":

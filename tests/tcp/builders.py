@@ -113,10 +113,11 @@ class Endpoint:
         ts: tuple[int, int] | None = None,
         blocks: tuple[tuple[int, int], ...] = (),
         tos: int = 0,
+        urp: int = 0,
     ) -> None:
         seg = self.segment
         seg.tcp_flags, seg.seq, seg.ack, seg.payload_len, seg.wnd = bits(flags), seq, ack, payload_len, wnd
-        seg.mss, seg.opts, seg.tos = mss, OPT_MSS if mss else 0, tos
+        seg.mss, seg.opts, seg.tos, seg.urp = mss, OPT_MSS if mss else 0, tos, urp
         if wscale is not None:
             seg.wscale, seg.opts = wscale, int(seg.opts) | OPT_WSCALE
         if sack_permitted:

@@ -161,18 +161,9 @@ def test_established_rst_and_urgent_data_count_though_the_window_is_shut() -> No
     endpoint.conn.bits = int(endpoint.conn.bits) | OWN_WINDOW
     endpoint.conn.rcv_wnd = 0
     story = Story(endpoint=endpoint)
-    story.gets("UA", theirs(1), ours(1), 10).then(EV_URGENT, Sent("A", ours(1), theirs(1)))
+    story.gets("UA", theirs(1), ours(1), 10, urp=7).then(EV_URGENT, Sent("A", ours(1), theirs(1)), bits="+COLD_READY +URGENT")
+    assert endpoint.cold.rcv_up == theirs(8)
     story.gets("R", theirs(1)).then(EV_RESET | EV_CLOSED, state="CLOSED")
-
-
-@conformance("rfc9293:MUST-30", "rfc9293:MUST-31", "rfc9293:MUST-32")
-@pytest.mark.parametrize("segments", [1, 2, 100])
-def test_established_urgent_data_of_any_length_is_told_and_taken_in_line(segments: int) -> None:
-    story = Story()
-    for k in range(segments):
-        story.gets("UPA", theirs(1 + k * MSS), ours(1), MSS).then(
-            EV_DATA | EV_URGENT, Sent("A", ours(1), theirs(1 + (k + 1) * MSS)), rcv_nxt=theirs(1 + (k + 1) * MSS)
-        )
 
 
 @conformance("smoltcp:rx_close_rst_with_hole")
@@ -270,15 +261,6 @@ def test_established_right_edge_never_goes_back(reads: tuple[int, ...]) -> None:
         assert len(endpoint.sends()) == 1
         assert edge <= taken + int(endpoint.out.wnd) <= taken + buffer - unread
         edge = taken + int(endpoint.out.wnd)
-
-
-@conformance("rfc9293:SHLD-13")
-def test_established_nothing_of_ours_is_urgent() -> None:
-    endpoint = at("ESTABLISHED")
-    endpoint.gets("UPA", theirs(1), ours(1), 10)
-    endpoint.queue(3 * MSS)
-    endpoint.close()
-    assert {flag for sent in endpoint.sends() for flag in sent.flags} == {"A", "P", "F"}
 
 
 @conformance("packetimpact:PAWSMechanism", "rfc9293:MUST-5")
