@@ -100,6 +100,12 @@ class _KernelLower(Lower):
             _KERNELS.add(fndesc.mangled_name)
         super().setup_function(fndesc)
 
+    def incref(self, typ: Any, val: Any) -> None:
+        """A kernel's arrays are its caller's."""
+
+    def decref(self, typ: Any, val: Any) -> None:
+        """Nor has it any to give back."""
+
     def lower_static_raise(self, inst: Any) -> None:
         _refuse(inst)
 

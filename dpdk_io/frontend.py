@@ -15,7 +15,7 @@ from numba import types
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager
 from numba.core.registry import cpu_target
-from numba.core.typed_passes import IRLegalization, NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
+from numba.core.typed_passes import NoPythonBackend, NopythonTypeInference, PreLowerStripPhis
 from numba.core.untyped_passes import (
     DeadBranchPrune,
     FixupArgs,
@@ -36,7 +36,6 @@ _PASSES = (
     (ReconstructSSA, "ssa"),
     (NopythonTypeInference, "nopython frontend"),
     (PreLowerStripPhis, "remove phis nodes"),
-    (IRLegalization, "ensure IR is legal prior to lowering"),
     (KernelLowering, "native lowering"),
     (NoPythonBackend, "nopython mode backend"),
 )
@@ -45,8 +44,9 @@ _PASSES = (
 class KernelCompiler(CompilerBase):
     """Compiles a kernel for compiled callers.
 
-    Left out are passes for what kernels do not have: `with`, closures and comprehensions, literal_unroll, functions that numba
-    (not LLVM) inlines, exceptions with arguments, expressions of whole arrays; and those for annotated listings.
+    Left out are passes for what kernels do not have: references to count, `with`, closures and comprehensions, literal_unroll,
+    functions that numba (not LLVM) inlines, exceptions with arguments, expressions of whole arrays; and those for annotated
+    listings.
     """
 
     def define_pipelines(self) -> list[PassManager]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+
+import numpy as np
 import pytest
 from numba.core.errors import NumbaError
 
@@ -55,6 +58,29 @@ def raises(a):
 @kernel
 def calls_one_that_raises(a):
     return raises(a) + 1
+
+
+@kernel
+def of_array(array, k):
+    view = array
+    if k < 0:
+        view = array[1:]
+    return view[k] + len(view)
+
+
+@kernel
+def over_array(array, n):
+    total = 0
+    for k in range(n):
+        total += of_array(array, k)
+    return total
+
+
+def test_an_array_stays_its_callers() -> None:
+    array = np.arange(10)
+    references = sys.getrefcount(array)
+    assert over_array(array, 10) == 45 + 100
+    assert sys.getrefcount(array) == references
 
 
 def test_what_kernels_return_arrives() -> None:
