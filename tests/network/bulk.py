@@ -105,7 +105,8 @@ def served_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
 
 
 def _with_iperf3(ours: Namespace, theirs: Namespace, direction: str, size: int, *options: object) -> tuple[Outcome, list[float]]:
-    """Our client as the data connection of an iperf3 test; and what the server counted."""
+    """Our client as the data connection of an iperf3 test, which the server may reset when it has counted enough; and what it
+    counted."""
     with TemporaryDirectory() as home:
         cookie = Path(home, "cookie")
         cookie.write_bytes(uuid4().hex.ljust(36, "-").encode() + b"\0")
@@ -115,7 +116,6 @@ def _with_iperf3(ours: Namespace, theirs: Namespace, direction: str, size: int, 
             ours, *APP, "--target", f"{THEIRS}:5201", "--peer", "any", "--connections", 1, "--send-file", cookie, *options
         )
         run = outcome(process.finish(60))
-    assert run.code == 0, run.errors
     return run, [float(word) for word in control.finish().stdout.split()]
 
 
