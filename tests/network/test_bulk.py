@@ -1,6 +1,7 @@
 """One connection over a clean veth, beside a kernel's, both ways: all of it arrives, and not at a crawl.
 
-How fast, to the tenth, and with iperf3 as the peer too, `make soak` tells: on a machine with other work this is the scheduler's business.
+How fast, to the tenth, and with iperf3 as the peer too, `make soak` tells: on a machine with other work that is the scheduler's
+business.
 """
 
 from __future__ import annotations
