@@ -165,17 +165,18 @@ class _Traffic:
         return served >= self.config.connections * len(self.config.cores)
 
     def _stop_at_silence(self) -> None:
-        """Open no more connections when all targets have died; those that are open will be given up."""
+        """Open no more connections while all targets seem to have died; those that are open will be given up, or heard again."""
         now = time.monotonic()
-        if self.ended_by == SILENCE or now - self._looked < 1.0:
+        if now - self._looked < 1.0:
             return
         self._looked = now
         clients = [engine.counters("client") for engine in self.engines]
         heard = sum(count for client in clients for name, count in client.items() if name.startswith("Recv"))
-        if self._silence.lasts(heard, sum(client["Timeout"] for client in clients), now):
-            self.ended_by = SILENCE
+        silent = self._silence.lasts(heard, sum(client["Timeout"] for client in clients), now)
+        if silent != (self.ended_by == SILENCE):
+            self.ended_by = SILENCE if silent else DONE
             for engine in self.engines:
-                engine.record.paused = 1
+                engine.record.paused = int(silent)
 
     def _open_clients(self) -> int:
         return sum(engine.counters("client")["open"] for engine in self.engines)

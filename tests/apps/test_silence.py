@@ -24,6 +24,7 @@ def test_a_syn_is_waited_for_until_one_limit_or_the_other() -> None:
         ([(5, 0, 0.0), (6, 1, 9.0), (6, 1, 30.0)], False),
         ([(5, 0, 0.0), (6, 1, 9.0), (6, 2, 18.0), (6, 2, 19.0)], True),
         ([(0, 0, 0.0), (0, 3, 10.0)], True),
+        ([(0, 0, 0.0), (0, 3, 10.0), (1, 3, 11.0)], False),
     ],
 )
 def test_silence_is_time_without_a_word_and_connections_given_up_in_it(looks: list[tuple[int, int, float]], lasts: bool) -> None:
