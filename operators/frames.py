@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import data, set_length
-from dpdk_io.memory import copy, i64, load16, load32, put_be16, put_be32, store16, store32, store64
+from dpdk_io.memory import copy, i64, load16, load32, put_be16, put_be32, shr64, signed, store16, store32, store64
 from operators.wire import ETH_HEADER, IP6_DST, IP6_HEADER, IP6_SRC, IP_HEADER, MIN_FRAME, PROTO_TCP
 from tcp.checksum import fold, ones_sum, swapped
 from tcp.header import HEADER_LEN, MSS_LEN, MSS_WORD, SACK_PERMITTED_WORD, SYN_OPTIONS_LEN, options_len, write_options
@@ -15,7 +15,7 @@ _IP = ETH_HEADER
 _TCP = ETH_HEADER + IP_HEADER
 _TCP_IP6 = ETH_HEADER + IP6_HEADER
 _DONT_FRAGMENT = 0x4000
-_TTL_BITS, _TOS_BITS = 0xFF << 24, 0xFF << 16
+_TOS_BITS = 0xFF << 16
 _IPV4_TYPE = 0x0008
 """0x0800 as it lies in little-endian memory."""
 _IPV6_TYPE = 0xDD86
@@ -25,8 +25,9 @@ _FLOW_LABEL = 0xFFFFF
 
 
 def ip_bits(ttl: int, dscp: int) -> int:
-    """What an IP header says of itself, as `write_frame` takes it: the TTL, and the code point (RFC 2474) above the ECN bits."""
-    return ttl << 24 | dscp << 18
+    """What an IP header says of itself, as `write_frame` takes it: the first word of an IPv4 header without its length, the code
+    point (RFC 2474) above the ECN bits, and above that word the third one without its checksum. An int64."""
+    return signed((ttl << 24 | PROTO_TCP << 16) << 32 | 0x45000000 | dscp << 18)
 
 
 @kernel
@@ -93,7 +94,7 @@ def _write_below_ip6(table, mbuf, after, ip_bits, mac, peer_mac, local_ip, local
     _write_ethernet(pkt, peer_mac, mac, i64(_IPV6_TYPE))
     label = tuple_hash(i64(table.seed), local_ip, local_port, peer_ip, peer_port) & _FLOW_LABEL
     put_be32(pkt + _IP, _VERSION_6 | (ip_bits & _TOS_BITS) << 4 | label)
-    put_be32(pkt + _IP + 4, length << 16 | PROTO_TCP << 8 | ip_bits >> 24)
+    put_be32(pkt + _IP + 4, length << 16 | PROTO_TCP << 8 | shr64(ip_bits, i64(56)))
     copy(pkt + _IP + IP6_SRC, octets_of(table, local_ip), 16)
     copy(pkt + _IP + IP6_DST, octets_of(table, peer_ip), 16)
     set_length(mbuf, _TCP_IP6 + length)
@@ -158,8 +159,8 @@ def _write_below(mbuf, after, ip_bits, mac, peer_mac, local_ip, peer_ip):
 @inlined
 def _write_ipv4(ip, total, ip_bits, local_ip, peer_ip):
     """Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1)."""
-    first = 0x45000000 | (ip_bits & _TOS_BITS) | total
-    third = (ip_bits & _TTL_BITS) | PROTO_TCP << 16
+    first = (ip_bits & 0xFFFFFFFF) + total
+    third = shr64(ip_bits, i64(32))
     put_be32(ip, first)
     put_be32(ip + 4, i64(_DONT_FRAGMENT))
     put_be32(ip + 8, third | (fold(first + _DONT_FRAGMENT + third + local_ip + peer_ip) ^ 0xFFFF))
