@@ -156,9 +156,11 @@ def port_statistics(ports: Ports) -> dict[str, dict[str, int]]:
 
 def run_pipeline(pipeline: Pipeline, config: RunConfig, app: str) -> Result:
     """Run *pipeline* on every queue of the devices of *config* until its files are read, its time is up, or a signal comes."""
-    pipeline = behind(config.impair, pipeline)
+    n_cores = len(config.cores)
+    pipelines = [behind(config.impair, pipeline, number * n_cores) for number in range(len(config.devices))]
     with open_ports(config.devices, config.cores, port_options(config)) as ports:
-        cores = [[Core(pipeline, port, k, k, idle=config.idle) for port in ports] for k in range(len(config.cores))]
+        each = list(zip(pipelines, ports, strict=True))
+        cores = [[Core(mine, port, k, k, idle=config.idle) for mine, port in each] for k in range(n_cores)]
         compile_cores([core for instances in cores for core in instances], config.quiet)
         run = run_of(config, cores, ports)
         last = _Rate()

@@ -11,6 +11,7 @@ from numba.core.errors import NumbaError
 from apps.config import TrafficConfig
 from apps.errors import ConfigError
 from dpdk_io.callback import Callback
+from pipeline import PipelineError
 from pipeline.plugins import named
 
 
@@ -37,9 +38,11 @@ def contents_of(config: TrafficConfig) -> Contents:
 def _hook(option: str, target: str | None, *, answers: bool) -> Callback | None:
     if target is None:
         return None
-    fn: Callable[..., object] = named(target, "hook", callable)
     try:
+        fn: Callable[..., object] = named(target, "hook", callable)
         return Callback(fn, answers=answers)
+    except PipelineError as error:
+        raise ConfigError(f"{option}: {error}") from error
     except (NumbaError, TypeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[min(1, len(lines) - 1)]

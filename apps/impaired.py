@@ -13,14 +13,15 @@ from pipeline import Core, Pipeline, PipelineError
 _LINE = "delay_line"
 
 
-def behind(impairment: Impairment | None, pipeline: Pipeline) -> Pipeline:
-    """*pipeline*, impaired on every core. PipelineError when it has a delay line of its own."""
+def behind(impairment: Impairment | None, pipeline: Pipeline, first: int = 0) -> Pipeline:
+    """*pipeline*, impaired on every core, as the one of the number that is *first* more would be: that no two devices lose the
+    same packets. PipelineError when it has a delay line of its own."""
     if impairment is None:
         return pipeline
     if _LINE in pipeline.resources:
         raise PipelineError(f"{pipeline.name} has a resource {_LINE!r} of its own: leave --impair out, or that")
     values = {name: value for name, value in vars(impairment).items() if name != "limit"}
-    line = {_LINE: lambda core: DelayLine(core, impairment.limit)}
+    line = {_LINE: lambda core: DelayLine(first + core, impairment.limit)}
     return Pipeline(pipeline.name, [delayed, impair(**values), *pipeline.steps], {**pipeline.resources, **line})
 
 

@@ -100,6 +100,8 @@ class LegacyReader:
         chosen = _chosen_kernel_port(tables, names, beside)
         if chosen is not None:
             self._kernel_port(tables[chosen], names[chosen], f"netbricks.ports[{chosen}]")
+        for index in sorted(beside - {chosen}):
+            self._warn(f"netbricks.ports[{index}]", f"{names[index].split(',')[0]} is ignored: one port has a kernel side")
         self._cores(table, used)
 
     def _cores(self, table: Mapping[str, Any], used: list[int]) -> None:

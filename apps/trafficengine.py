@@ -63,7 +63,7 @@ def run(config: TrafficConfig) -> Result:
         ports = stack.enter_context(open_ports(config.devices, config.cores, port_options(config)))
         tap = open_tap(config, ports[0].mac, stack)
         sites = [Site(config, port, tap if number == 0 else None, contents) for number, port in enumerate(ports)]
-        pipelines = [traffic_pipeline(site) for site in sites]
+        pipelines = [traffic_pipeline(site, number) for number, site in enumerate(sites)]
         cores = [[_instance(*on, k) for on in zip(sites, pipelines, strict=True)] for k in range(len(config.cores))]
         compile_cores([core for instances in cores for core in instances], config.quiet)
         signals.starting = False

@@ -240,8 +240,8 @@ def open_tap(config: TrafficConfig, mac: bytes, stack: ExitStack) -> Tap | None:
     return stack.enter_context(Tap(side.name, mac=mac, address=str(side.address or ""), namespace=side.namespace or ""))
 
 
-def traffic_pipeline(site: Site) -> Pipeline:
-    """The pipeline of every core on the device of *site*."""
+def traffic_pipeline(site: Site, number: int = 0) -> Pipeline:
+    """The pipeline of every core on the device of *site*, which is that *number* of the run."""
     resources: dict[str, Any] = {"tcp": lambda k: site.engines[k].address}
     if site.neighbours.unknown():
         resources["neighbours"] = site.neighbours.table
@@ -249,7 +249,8 @@ def traffic_pipeline(site: Site) -> Pipeline:
         resources["neighbours6"] = site.neighbours6.table
     if site.steering is not None:
         resources["steering"] = site.steering.of
-    return behind(site.config.impair, Pipeline("trafficengine", _steps(site), resources))
+    pipeline = Pipeline("trafficengine", _steps(site), resources)
+    return behind(site.config.impair, pipeline, number * len(site.config.cores))
 
 
 def _steps(site: Site) -> list[Any]:

@@ -25,7 +25,7 @@ _FALSE, _TRUE = ir.Constant(ir.IntType(1), 0), ir.Constant(ir.IntType(1), 1)
 _FINE = Status(RETCODE_OK, _TRUE, _FALSE, _FALSE, _FALSE, _FALSE, _FALSE, ir.Constant(excinfo_ptr_t, ir.Undefined))
 
 
-def _is_kernel(function: Any) -> bool:
+def is_kernel(function: Any) -> bool:
     """Does this LLVM function return its value?"""
     return function.name in _KERNELS
 
@@ -38,33 +38,33 @@ class KernelConvention(CPUCallConv):
         return ir.FunctionType(self.get_return_type(restype).pointee, self._get_arg_packer(argtypes).argument_types)
 
     def decorate_function(self, fn: Any, args: Any, fe_argtypes: Any, noalias: bool = False) -> None:
-        if _is_kernel(fn):
+        if is_kernel(fn):
             self._get_arg_packer(fe_argtypes).assign_names(fn.args, ["arg." + name for name in args])
         else:
             super().decorate_function(fn, args, fe_argtypes, noalias)
 
     def get_arguments(self, func: Any) -> Any:
-        return func.args if _is_kernel(func) else super().get_arguments(func)
+        return func.args if is_kernel(func) else super().get_arguments(func)
 
     def return_value(self, builder: Any, retval: Any) -> None:
-        if _is_kernel(builder.function):
+        if is_kernel(builder.function):
             builder.ret(retval)
         else:
             super().return_value(builder, retval)
 
     def return_user_exc(self, builder: Any, exc: Any, exc_args: Any = None, loc: Any = None, func_name: Any = None) -> None:
         """What numba guards against in general, like a range without a step, kernels do not do: they return zeros."""
-        if _is_kernel(builder.function):
+        if is_kernel(builder.function):
             builder.ret(get_null_value(builder.function.function_type.return_type))
         else:
             super().return_user_exc(builder, exc, exc_args, loc, func_name)
 
     def return_status_propagate(self, builder: Any, status: Status) -> None:
-        if not _is_kernel(builder.function) and status is not _FINE:
+        if not is_kernel(builder.function) and status is not _FINE:
             super().return_status_propagate(builder, status)
 
     def call_function(self, builder: Any, callee: Any, resty: Any, argtys: Any, args: Any, attrs: Any = None) -> Any:
-        if not _is_kernel(callee):
+        if not is_kernel(callee):
             return super().call_function(builder, callee, resty, argtys, args, attrs)
         value = builder.call(callee, self._get_arg_packer(argtys).as_arguments(builder, args))
         return _FINE, self.context.get_returned_value(builder, resty, value)

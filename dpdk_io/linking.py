@@ -16,6 +16,8 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
+from dpdk_io.callconv import is_kernel
+
 
 class _NoEnvironment:
     """Takes the place of a code generator that would look up a function's environment in the process."""
@@ -52,12 +54,15 @@ class Part(JITCodeLibrary):
 
 
 class RarePart(Part):
-    """A part that is hardly ever called: LLVM keeps it, and the way to it, out of the way of everything else."""
+    """A part that is hardly ever called: LLVM keeps it, and the way to it, out of the way of everything else.
+
+    What numba compiles on the way, like its `min`, is not: others call it too.
+    """
 
     def add_ir_module(self, ir_module: Any) -> None:
-        """Mark what is defined."""
+        """Mark the kernel."""
         for function in ir_module.functions:
-            if not function.is_declaration:
+            if not function.is_declaration and is_kernel(function):
                 function.attributes.add("cold")
                 function.attributes.add("noinline")
         super().add_ir_module(ir_module)

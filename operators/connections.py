@@ -111,7 +111,7 @@ def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
     ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
     if length:
         write_payload(eng, conn, app, slot, data(mbuf) + payload_at(peer_ip), distance(seq, i64(conn.iss)) - 1, length)
-    ack, wnd, mac, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(eng.mac), i64(app.peer_mac)
+    ack, wnd, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(app.peer_mac)
     mss = scale = i64(0)
     if unlikely(flags & SYN != 0):
         limits = record_at(limits_of(eng, conn), LIMITS)
@@ -119,11 +119,10 @@ def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
         scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
     if unlikely(peer_ip >= FIRST_NUMBER):
         write_frame_ip6(
-            addresses_at(eng), mbuf, flags, seq, ack, wnd, mss, scale, length, i64(eng.ip_bits), mac, peer_mac, ip, port, peer_ip,
-            peer_port,
+            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, mss, scale, length, peer_mac, ip, port, peer_ip, peer_port
         )  # fmt: skip
     else:
-        write_frame(mbuf, flags, seq, ack, wnd, mss, scale, length, i64(eng.ip_bits), mac, peer_mac, ip, port, peer_ip, peer_port)
+        write_frame(mbuf, eng, flags, seq, ack, wnd, mss, scale, length, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 
@@ -168,8 +167,7 @@ def _headers(eng, mbuf, seg, conn, app):
         addresses_at(eng),
         mbuf,
         seg,
-        i64(eng.ip_bits),
-        i64(eng.mac),
+        eng,
         i64(app.peer_mac),
         i64(conn.local_ip),
         i64(conn.local_port),

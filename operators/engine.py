@@ -9,6 +9,7 @@ import numpy as np
 
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
+from operators.frames import FRAMING
 from tcp.connection import CLIENT, COLD, CONN
 from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, octets_of
 
@@ -182,7 +183,8 @@ ENGINE = np.dtype(
             "conns", "colds", "apps", "histories", "index", "slots", "wheel", "ports", "ip6",
             "client_limits", "server_limits", "boards", "scratch",
             "client", "server", "connect_histogram", "lifetime_histogram",
-            "mac", "ip_bits", "core", "first_local", "n_local", "local", "kernel_side", "first_client_port", "last_client_port",
+            "mac", *(FRAMING.names or ()), "core", "first_local", "n_local", "local",
+            "kernel_side", "first_client_port", "last_client_port",
             "steering", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
             "n_ip4", "next_local_ip6", "record_ips",
             "is_client", "wanted", "max_open", "started", "paused",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import data, set_length
-from dpdk_io.memory import copy, i64, load16, load32, put_be16, put_be32, store16, store32, store64
+from dpdk_io.memory import copy, i64, load16, load32, put_be16, put_be32, shr64, signed, store16, store32, store64
 from operators.wire import ETH_HEADER, IP6_DST, IP6_HEADER, IP6_SRC, IP_HEADER, MIN_FRAME, PROTO_TCP
 from tcp.checksum import fold, ones_sum, swapped
 from tcp.header import HEADER_LEN, MSS_LEN, MSS_WORD, SACK_PERMITTED_WORD, SYN_OPTIONS_LEN, options_len, write_options
@@ -15,18 +17,24 @@ _IP = ETH_HEADER
 _TCP = ETH_HEADER + IP_HEADER
 _TCP_IP6 = ETH_HEADER + IP6_HEADER
 _DONT_FRAGMENT = 0x4000
-_TTL_BITS, _TOS_BITS = 0xFF << 24, 0xFF << 16
-_IPV4_TYPE = 0x0008
-"""0x0800 as it lies in little-endian memory."""
 _IPV6_TYPE = 0xDD86
-"""0x86DD, likewise."""
+"""0x86DD as it lies in little-endian memory."""
 _VERSION_6 = 0x60000000
 _FLOW_LABEL = 0xFFFFF
 
+FRAMING = np.dtype([("source_mac", "i8"), ("second_word", "i8"), ("third_word", "i8"), ("ip_sum", "i8")])
+"""What all frames of an engine begin with. source_mac: the two bytes of ours that follow the peer's six in a frame's first eight;
+second_word, third_word: its bytes 8 to 15 and 16 to 23 as they lie in memory, the rest of our MAC and an IPv4 header up to its
+checksum, without a length; ip_sum: the sum of that header's 16-bit words."""
 
-def ip_bits(ttl: int, dscp: int) -> int:
-    """What an IP header says of itself, as `write_frame` takes it: the TTL, and the code point (RFC 2474) above the ECN bits."""
-    return ttl << 24 | dscp << 18
+
+def framing(mac: bytes, ttl: int, dscp: int) -> dict[str, int]:
+    """The fields of FRAMING. Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1). *dscp*: RFC 2474."""
+    fixed = bytes([0x08, 0x00, 0x45, dscp << 2, 0, 0, 0, 0, *_DONT_FRAGMENT.to_bytes(2, "big"), ttl, PROTO_TCP])
+    second, third = (int.from_bytes(octets, "little") for octets in (mac[2:] + fixed[:4], fixed[4:]))
+    ip_sum = sum(int.from_bytes(fixed[at : at + 2], "big") for at in range(2, len(fixed), 2))
+    first = int.from_bytes(mac[:2], "little") << 48
+    return {"source_mac": signed(first), "second_word": signed(second), "third_word": signed(third), "ip_sum": ip_sum}
 
 
 @kernel
@@ -48,19 +56,20 @@ def header_length(seg, peer_ip):
 
 
 @kernel
-def write_headers(table, mbuf, seg, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def write_headers(table, mbuf, seg, framing, peer_mac, local_ip, local_port, peer_ip, peer_port):
     """`write_frame`, or `write_frame_ip6`, for the segment *seg* with all its options, whose payload stands already at
     `header_length`. *table*: that of IPv6 addresses."""
-    tcp = data(mbuf) + payload_at(peer_ip) - HEADER_LEN
+    pkt = data(mbuf)
+    tcp = pkt + payload_at(peer_ip) - HEADER_LEN
     flags, seq, ack, wnd, length = i64(seg.tcp_flags), i64(seg.seq), i64(seg.ack), i64(seg.wnd), i64(seg.payload_len)
     options = write_options(tcp + HEADER_LEN, seg)
-    ip_bits |= i64(seg.ect) << 16
+    ect = i64(seg.ect)
     if peer_ip >= FIRST_NUMBER:
         total_sum = _write_below_ip6(
-            table, mbuf, options + length, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+            table, mbuf, options + length, framing, ect, peer_mac, local_ip, local_port, peer_ip, peer_port
         )  # fmt: skip
     else:
-        _write_below(mbuf, options + length, ip_bits, mac, peer_mac, local_ip, peer_ip)
+        _write_below(pkt, mbuf, options + length, framing, ect, peer_mac, local_ip, peer_ip)
         total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + options + length
     total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN, options + length, i64(0))))
     _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
@@ -68,7 +77,7 @@ def write_headers(table, mbuf, seg, ip_bits, mac, peer_mac, local_ip, local_port
 
 @rare
 def write_frame_ip6(
-    table, mbuf, flags, seq, ack, wnd, mss, scale, payload_len, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+    table, mbuf, framing, flags, seq, ack, wnd, mss, scale, payload_len, peer_mac, local_ip, local_port, peer_ip, peer_port
 ):  # fmt: skip
     """`write_frame` between the IPv6 addresses with these numbers in *table*."""
     tcp = data(mbuf) + _TCP_IP6
@@ -78,7 +87,7 @@ def write_frame_ip6(
         options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
         total_sum = _write_syn_options(tcp + HEADER_LEN, mss, scale, options)
     total_sum += _write_below_ip6(
-        table, mbuf, options + payload_len, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+        table, mbuf, options + payload_len, framing, i64(0), peer_mac, local_ip, local_port, peer_ip, peer_port
     )  # fmt: skip
     if payload_len:
         total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN + options, payload_len, i64(0))))
@@ -86,14 +95,17 @@ def write_frame_ip6(
 
 
 @kernel
-def _write_below_ip6(table, mbuf, after, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port):
+def _write_below_ip6(table, mbuf, after, framing, ect, peer_mac, local_ip, local_port, peer_ip, peer_port):
     """Ethernet and IPv6 (RFC 8200; flow label: RFC 6437), as `_write_below`; the sum of the pseudo-header."""
     pkt = data(mbuf)
     length = HEADER_LEN + after
-    _write_ethernet(pkt, peer_mac, mac, i64(_IPV6_TYPE))
+    store64(pkt, peer_mac | i64(framing.source_mac))
+    store64(pkt + 8, i64(framing.second_word))
+    store16(pkt + 12, i64(_IPV6_TYPE))
+    traffic_class, hop_limit = shr64(i64(framing.second_word), i64(56)) | ect, shr64(i64(framing.third_word), i64(48)) & 0xFF
     label = tuple_hash(i64(table.seed), local_ip, local_port, peer_ip, peer_port) & _FLOW_LABEL
-    put_be32(pkt + _IP, _VERSION_6 | (ip_bits & _TOS_BITS) << 4 | label)
-    put_be32(pkt + _IP + 4, length << 16 | PROTO_TCP << 8 | ip_bits >> 24)
+    put_be32(pkt + _IP, _VERSION_6 | traffic_class << 20 | label)
+    put_be32(pkt + _IP + 4, length << 16 | PROTO_TCP << 8 | hop_limit)
     copy(pkt + _IP + IP6_SRC, octets_of(table, local_ip), 16)
     copy(pkt + _IP + IP6_DST, octets_of(table, peer_ip), 16)
     set_length(mbuf, _TCP_IP6 + length)
@@ -101,28 +113,22 @@ def _write_below_ip6(table, mbuf, after, ip_bits, mac, peer_mac, local_ip, local
 
 
 @inlined
-def _write_ethernet(pkt, peer_mac, mac, ethertype):
-    store64(pkt, peer_mac | mac << 48)
-    store32(pkt + 8, mac >> 16)
-    store16(pkt + 12, ethertype)
-
-
-@inlined
 def write_frame(
-    mbuf, flags, seq, ack, wnd, mss, scale, payload_len, ip_bits, mac, peer_mac, local_ip, local_port, peer_ip, peer_port
+    mbuf, framing, flags, seq, ack, wnd, mss, scale, payload_len, peer_mac, local_ip, local_port, peer_ip, peer_port
 ):  # fmt: skip
     """Write the headers before *payload_len* bytes, which stand in *mbuf* already, and set the frame's length.
 
     *mss*: the value of an MSS option, 0 for none; *scale*: the word of a window scale option, which SACK permitted precedes, or 0
-    for neither. *ip_bits*: see `ip_bits`. MACs: six bytes as they lie in memory.
+    for neither. *framing*: a record with the fields of FRAMING. *peer_mac*: six bytes as they lie in memory.
     """
-    tcp = data(mbuf) + _TCP
+    pkt = data(mbuf)
+    tcp = pkt + _TCP
     options = i64(0)
     total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + payload_len
     if mss:
         options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
         total_sum += _write_syn_options(tcp + HEADER_LEN, mss, scale, options) + options
-    _write_below(mbuf, options + payload_len, ip_bits, mac, peer_mac, local_ip, peer_ip)
+    _write_below(pkt, mbuf, options + payload_len, framing, i64(0), peer_mac, local_ip, peer_ip)
     if payload_len:
         total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN + options, payload_len, i64(0))))
     _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
@@ -140,12 +146,16 @@ def _write_syn_options(address, mss, scale, options):
 
 
 @inlined
-def _write_below(mbuf, after, ip_bits, mac, peer_mac, local_ip, peer_ip):
+def _write_below(pkt, mbuf, after, framing, ect, peer_mac, local_ip, peer_ip):
     """Ethernet and IPv4 for a segment of *after* bytes behind TCP's first 20, and the frame's length."""
-    pkt = data(mbuf)
     total = IP_HEADER + HEADER_LEN + after
-    _write_ethernet(pkt, peer_mac, mac, i64(_IPV4_TYPE))
-    _write_ipv4(pkt + _IP, total, ip_bits, local_ip, peer_ip)
+    store64(pkt, peer_mac | i64(framing.source_mac))
+    store64(pkt + 8, i64(framing.second_word) | ect << 56)
+    store64(pkt + 16, i64(framing.third_word))
+    put_be16(pkt + 16, total)
+    put_be16(pkt + 24, fold(i64(framing.ip_sum) + ect + total + local_ip + peer_ip) ^ 0xFFFF)
+    put_be32(pkt + 26, local_ip)
+    put_be32(pkt + 30, peer_ip)
     frame = ETH_HEADER + total
     if frame < MIN_FRAME:
         store32(pkt + frame, i64(0))
@@ -153,18 +163,6 @@ def _write_below(mbuf, after, ip_bits, mac, peer_mac, local_ip, peer_ip):
             store16(pkt + MIN_FRAME - 2, i64(0))
         frame = i64(MIN_FRAME)
     set_length(mbuf, frame)
-
-
-@inlined
-def _write_ipv4(ip, total, ip_bits, local_ip, peer_ip):
-    """Identification 0 with DF set: an atomic datagram (RFC 6864 section 4.1)."""
-    first = 0x45000000 | (ip_bits & _TOS_BITS) | total
-    third = (ip_bits & _TTL_BITS) | PROTO_TCP << 16
-    put_be32(ip, first)
-    put_be32(ip + 4, i64(_DONT_FRAGMENT))
-    put_be32(ip + 8, third | (fold(first + _DONT_FRAGMENT + third + local_ip + peer_ip) ^ 0xFFFF))
-    put_be32(ip + 12, local_ip)
-    put_be32(ip + 16, peer_ip)
 
 
 @inlined

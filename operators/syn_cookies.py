@@ -55,9 +55,7 @@ def send_cookie(eng, out, pkt, mbuf, meta):
     seg.ect = 0
     seg.payload_len = 0
     seg.rexmit = 0
-    write_headers(
-        addresses_at(eng), mbuf, seg, i64(eng.ip_bits), i64(eng.mac), source_mac(pkt), local_ip, local_port, peer_ip, peer_port
-    )  # fmt: skip
+    write_headers(addresses_at(eng), mbuf, seg, eng, source_mac(pkt), local_ip, local_port, peer_ip, peer_port)
     bump(i64(eng.server), SYN_COOKIES_SENT, 1)
     eng.cookies_until = i64(eng.now_us) + COOKIE_US
     send(out, mbuf)

@@ -26,7 +26,7 @@ from operators.engine import (
     TARGET,
     TRANSFER,
 )  # fmt: skip
-from operators.frames import ip_bits
+from operators.frames import framing
 from operators.message import NAME_LEN
 from operators.sizes import PER_CONNECTION, runs
 from operators.tally import named
@@ -239,7 +239,8 @@ class TcpEngine:
     def _addresses(self) -> None:
         settings = self.settings
         self.record.mac = int.from_bytes(settings.mac, "little")
-        self.record.ip_bits = ip_bits(settings.ttl, settings.dscp)
+        for name, value in framing(settings.mac, settings.ttl, settings.dscp).items():
+            self.record[name] = value
         self.record.core = settings.core
         ip4 = [ip for ip in settings.local_ips if not ip >> 32]
         ip6 = [self.number(ip, OURS) for ip in settings.local_ips if ip >> 32]

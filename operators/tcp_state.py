@@ -276,9 +276,7 @@ def _reset(eng, out, pkt, mbuf, meta, counters):
         return False
     peer_mac = source_mac(pkt)
     ip, port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
-    write_headers(
-        addresses_at(eng), mbuf, seg, i64(eng.ip_bits), i64(eng.mac), peer_mac, ip, port, peer_ip, peer_port
-    )  # fmt: skip
+    write_headers(addresses_at(eng), mbuf, seg, eng, peer_mac, ip, port, peer_ip, peer_port)
     count_reset_sent(counters)
     send(out, mbuf)
     return True

@@ -138,6 +138,8 @@ def depart(out, tx, ready, verdict, mbuf):
     if verdict == DROP:
         _drop(out, mbuf)
         return ready
+    if verdict == KEEP:
+        return ready
     set_queue_count(out, i64(TX), ready)
     leave(out, verdict, mbuf)
     return ready

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from apps.config import Impairment
+from apps.impaired import behind
 from apps.impairvalues import impairment
 from apps.load import load_run, load_traffic
 from operators.impair import impair
+from operators.macswap import macswap
+from pipeline import Pipeline
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,10 @@ def test_it_reaches_every_app() -> None:
 def test_defaults_are_those_of_the_operator() -> None:
     defaults = {name: default for name, (_, default) in impair.params.items()}
     assert {name: value for name, value in vars(Impairment()).items() if name != "limit"} == defaults
+
+
+def test_each_core_of_each_device_has_troubles_of_its_own() -> None:
+    """Were they alike, what two devices are sent would be lost at the same places."""
+    pipelines = [behind(Impairment(loss=0.1), Pipeline("swap", [macswap]), first) for first in (0, 2)]
+    numbers = [int(pipeline.resources["delay_line"](core).record.core) for pipeline in pipelines for core in range(2)]
+    assert numbers == [0, 1, 2, 3]

@@ -14,7 +14,6 @@ from apps.load import load_traffic
 from apps.values import RATE_LIMIT, WINDOW_LIMIT, milliseconds, size
 from operators.reader import MOST_RATE
 from operators.transfer_header import MOST_BYTES
-from pipeline import PipelineError
 from tcp.limits import new_limits
 
 HOOK = """
@@ -129,9 +128,9 @@ def test_hooks_are_looked_for_before_anything_starts(tmp_path: Path) -> None:
     file = tmp_path / "hooks.py"
     file.write_text(HOOK)
     assert contents_of(loaded(send="1K", payload_hook=f"{file}:fill")).fill is not None
-    with pytest.raises(PipelineError, match="has no 'fil'; did you mean 'fill'"):
+    with pytest.raises(ConfigError, match="--payload-hook: .* has no 'fil'; did you mean 'fill'"):
         contents_of(loaded(send="1K", payload_hook=f"{file}:fil"))
-    with pytest.raises(PipelineError, match="name a hook as FILE.py:NAME"):
+    with pytest.raises(ConfigError, match="--payload-hook: 'fill': name a hook as FILE.py:NAME"):
         contents_of(loaded(send="1K", payload_hook="fill"))
 
 

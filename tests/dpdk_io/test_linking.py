@@ -42,6 +42,16 @@ def linked_twice(a, b, c, d):
     return both(a) + first(b) + c + d
 
 
+@rare
+def at_most_rarely(n):
+    return min(n, 7.5)
+
+
+@kernel
+def at_most(n):
+    return at_most_rarely(n) + min(n + 1, 7.5)
+
+
 def linked(caller: Any, name: str) -> Any:
     """The function *name* as it was linked into *caller*."""
     library = next(iter(caller.overloads.values())).library
@@ -71,6 +81,13 @@ def test_what_is_rare_is_kept_apart() -> None:
     first(27)
     attributes = b" ".join(linked(first, "halve_often").attributes).split()
     assert {b"cold", b"noinline"} <= set(attributes)
+
+
+def test_what_numba_compiles_for_a_rare_kernel_is_not_rare() -> None:
+    """Whoever calls its `min` after that would else call it, and count as rare there."""
+    assert at_most(9) == 15.0
+    library = next(iter(at_most.overloads.values())).library
+    assert [f.name for f in library.get_defined_functions() if "ol_min" in f.name] == []
 
 
 def test_threads_compile_one_after_the_other() -> None:
