@@ -3,12 +3,15 @@
 The client sends a request, takes the response, thinks, and begins the next round; the server answers each request that has come
 whole. No byte of either is kept: `content` makes them, and verifies them, by their place. The server closes after its last
 response, the client after the last one it has got, or, where it closes half, after its last request.
+
+Where every connection is to be one, each slot has a TRANSFER of its own. A server that is told nothing takes them out of a pool,
+for connections that begin with a header, up to their end. With none left such a connection is reset, and counted.
 """
 
 from __future__ import annotations
 
 from dpdk_io.jit import kernel, rare
-from dpdk_io.memory import div64, i64
+from dpdk_io.memory import div64, i64, record_at
 from operators.content import content_differs, write_content
 from operators.engine import (
     APP_GIVEN_UP,
@@ -17,23 +20,28 @@ from operators.engine import (
     APP_LAST,
     APP_MISMATCH,
     APP_PATTERN,
+    APP_POOLED,
     APP_SHORT,
     APP_TRANSFER,
+    APP_TURNED_AWAY,
     MISMATCHES,
+    NO_TRANSFER,
     bump,
-    transfer_at,
+    transfer_of,
 )  # fmt: skip
 from operators.reader import open_window, put_aside, wake
 from operators.transfer_header import HEADER_LEN, MOST_BYTES, take_header, write_header
 from tcp.application import close, queue
-from tcp.connection import CLIENT, IN_ORDER_ONLY, clear_bits
+from tcp.connection import CLIENT, CLOSED, IN_ORDER_ONLY, clear_bits
 from tcp.seq import MASK, advance, distance
+from tcp.slots import SLOTS, give_slot, take_slot
 
 
 @rare
 def begin_as_client(eng, conn, app, slot):
     """Send the header, if any, and the first request."""
-    transfer = transfer_at(eng, slot)
+    app.transfer = slot
+    transfer = transfer_of(eng, app)
     _clear(transfer, i64(eng.client_send), i64(eng.client_receive), i64(eng.rounds))
     transfer.number = i64(eng.core) << 32 | i64(app.uid)
     bits = i64(app.app_bits) | APP_TRANSFER | APP_SHORT
@@ -48,25 +56,50 @@ def begin_as_client(eng, conn, app, slot):
 @rare
 def begin_as_server(eng, conn, app, slot):
     """Sizes are our own settings: no header comes."""
-    _accept(eng, conn, app, i64(APP_SHORT))
-    _clear(transfer_at(eng, slot), i64(eng.server_send), i64(eng.server_receive), i64(eng.rounds))
+    _accept(eng, conn, app, slot, i64(APP_SHORT))
+    transfer = transfer_of(eng, app)
+    _clear(transfer, i64(eng.server_send), i64(eng.server_receive), i64(eng.rounds))
     number = i64(eng.served) + 1
     eng.served = number
     app.uid = number & MASK
-    transfer_at(eng, slot).number = i64(eng.core) << 32 | (number & MASK)
-    _answer_requests(eng, conn, app, transfer_at(eng, slot))
+    transfer.number = i64(eng.core) << 32 | (number & MASK)
+    _answer_requests(eng, conn, app, transfer)
 
 
 @rare
 def begin_by_header(eng, conn, app, slot):
     """A header begins to come."""
-    _accept(eng, conn, app, i64(APP_HEADING | APP_SHORT))
-    _clear(transfer_at(eng, slot), i64(0), i64(0), i64(0))
+    bits = i64(APP_HEADING | APP_SHORT)
+    number = slot
+    if i64(eng.transfer_pool):
+        bits |= APP_POOLED
+        number = take_slot(record_at(i64(eng.transfer_pool), SLOTS))
+    if number < 0:
+        _turn_away(eng, conn, app)
+        return
+    _accept(eng, conn, app, number, bits)
+    _clear(transfer_of(eng, app), i64(0), i64(0), i64(0))
+
+
+@rare
+def _turn_away(eng, conn, app):
+    bump(i64(eng.server), NO_TRANSFER, 1)
+    app.app_bits = i64(app.app_bits) | APP_TURNED_AWAY
+    conn.state = CLOSED
+    conn.deadline = 0
 
 
 @kernel
-def _accept(eng, conn, app, bits):
-    """`reply` is not 0: what is sent is no echo."""
+def give_transfer(eng, app):
+    """The connection has come to its end: it is none any more."""
+    app.app_bits = i64(app.app_bits) & ~(APP_POOLED | APP_TRANSFER)
+    give_slot(record_at(i64(eng.transfer_pool), SLOTS), i64(app.transfer))
+
+
+@kernel
+def _accept(eng, conn, app, number, bits):
+    """Its TRANSFER has this *number*. `reply` is not 0: what is sent is no echo."""
+    app.transfer = number
     app.app_bits = i64(app.app_bits) | APP_TRANSFER | bits
     app.reply = 1
     app.pending = 0
@@ -91,7 +124,7 @@ def _clear(transfer, send, receive, rounds):
 @rare
 def transfer_takes(eng, counters, conn, app, slot, address, length):
     """Take *length* new bytes of the stream at *address*, in order. `transfer_goes_on` is to follow."""
-    transfer = transfer_at(eng, slot)
+    transfer = transfer_of(eng, app)
     if i64(app.app_bits) & APP_HEADING:
         few = take_header(transfer, app, address, length)
         if few < 0:
@@ -111,7 +144,7 @@ def transfer_takes(eng, counters, conn, app, slot, address, length):
 @rare
 def transfer_takes_early(eng, counters, conn, app, slot, address, early, length):
     """Verify *length* bytes at *address* that came before the *early* ones ahead of them."""
-    transfer = transfer_at(eng, slot)
+    transfer = transfer_of(eng, app)
     if content_differs(eng, conn, app, transfer, address, i64(transfer.received) + early, length):
         mismatched(counters, app)
 
@@ -119,7 +152,7 @@ def transfer_takes_early(eng, counters, conn, app, slot, address, early, length)
 @rare
 def transfer_reveals(eng, counters, conn, app, slot, length):
     """*length* bytes that came early have their turn."""
-    _take(eng, counters, conn, app, slot, transfer_at(eng, slot), length)
+    _take(eng, counters, conn, app, slot, transfer_of(eng, app), length)
 
 
 @kernel
@@ -152,7 +185,7 @@ def transfer_goes_on(eng, conn, app, slot):
     """After each segment: what has come may end a round, what was acknowledged may make room for more."""
     if i64(app.app_bits) & APP_HEADING:
         return
-    transfer = transfer_at(eng, slot)
+    transfer = transfer_of(eng, app)
     open_window(eng, conn, transfer)
     if not i64(conn.bits) & CLIENT:
         _answer_requests(eng, conn, app, transfer)
@@ -253,7 +286,7 @@ def transfer_ends(app):
 @rare
 def write_transfer(eng, conn, app, slot, address, offset, length):
     """Make the *length* bytes at stream *offset* (as sequence numbers count: modulo 2^32) of what this end sends."""
-    transfer = transfer_at(eng, slot)
+    transfer = transfer_of(eng, app)
     at = i64(transfer.queued) - distance(i64(conn.snd_end), advance(i64(conn.iss), offset + 1))
     if at < 0:
         few = min(-at, length)

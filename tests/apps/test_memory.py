@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,14 +22,45 @@ def test_a_connection_takes_at_most_400_bytes() -> None:
     assert table_bytes(2 * MILLION, records=False, ip6=True) <= 400 * 2 * MILLION
 
 
-@pytest.mark.parametrize("transfers", [False, True])
+@pytest.mark.parametrize("ip", ["198.18.0.1/16", "fd00::1/64"])
+def test_nor_of_a_server_that_takes_transfers(ip: str) -> None:
+    config, _ = load_traffic(None, {"role": "server", "interfaces": [ip], "max_open": MILLION})
+    transfers = config.transfers_among(MILLION)
+    assert transfers >= MILLION // 16
+    assert table_bytes(MILLION, records=False, transfers=transfers, ip6=config.has_ip6) <= 400 * MILLION
+
+
+@pytest.mark.parametrize(
+    ("options", "transfers"),
+    [
+        ({"role": "server"}, 16384),
+        ({"role": "server", "max_open": 100}, 16384),
+        ({"role": "server", "max_transfers": 7}, 7),
+        ({"role": "server", "max_transfers": 1 << 20}, 100_000),
+        ({"role": "server", "send": "1", "peer": "any"}, 100_000),
+        ({"role": "client", "targets": ["198.18.0.9:1"], "send": "1"}, 100_000),
+        ({"send": "1"}, 100_000),
+        ({}, 0),
+        ({"role": "client", "targets": ["198.18.0.9:1"]}, 0),
+    ],
+)
+def test_how_many_can_be_transfers(options: dict[str, Any], transfers: int) -> None:
+    assert load_traffic(None, options)[0].transfers_among(100_000) == transfers
+
+
+def test_what_one_server_has_room_for_another_has_too() -> None:
+    """Never more than there are connections."""
+    assert load_traffic(None, {"role": "server"})[0].transfers_among(1000) == 1000
+
+
+@pytest.mark.parametrize("transfers", [0, 700, None])
 @pytest.mark.parametrize("records", [0, 64])
 @pytest.mark.parametrize("connections", [1000, 65536, 65537])
-def test_what_is_computed_is_what_is_made(connections: int, records: int, transfers: bool) -> None:
-    own = {"connections": connections, "records": records, "takes_transfers": transfers}
+def test_what_is_computed_is_what_is_made(connections: int, records: int, transfers: int | None) -> None:
+    own = {"connections": connections, "records": records, "transfer_pool": transfers}
     engine = TcpEngine(Settings(mac=bytes(6), local_ips=[1], listen=[80], **own))
     made = sum(engine.for_each_connection.values())
-    assert 0 <= made - table_bytes(connections, bool(records), transfers) <= WHEEL_HEADS + 4096
+    assert 0 <= made - table_bytes(connections, bool(records), engine.settings.transfers) <= WHEEL_HEADS + 4096
     assert sum(engine.sizes.values()) > made
 
 
