@@ -20,7 +20,7 @@ DEFAULT_INTERFACE = Interface(0xC6120001, 16)
 
 
 _TRANSFER_WINDOW = 1 << 20
-_FEW_TRANSFERS, _TRANSFERS_SHARE = 16384, 16
+_FEW_TRANSFERS, _TRANSFERS_SHARE = 16384, 8
 """As many of a server's connections, and one in so many, can be transfers when nobody says anything."""
 CONGESTION = ("reno", "cubic")
 """Algorithms of congestion control, by the numbers `tcp/` has for them."""
@@ -278,6 +278,11 @@ class TrafficConfig(RunConfig):
     def takes_transfers(self) -> bool:
         """Whether connections may be transfers: of ours, or of others' clients."""
         return self.transfers or not self.is_client
+
+    @property
+    def timed(self) -> bool:
+        """Whether transfers do anything by the clock: read, think, or give up servers that never stop."""
+        return bool(self.read_rate or self.think_ms or (self.transfers and self.is_client and self.peer != "engine"))
 
     def transfers_among(self, connections: int) -> int:
         """Of so many on a core, how many can be transfers at a time: all, none, or of a server that is told no sizes some."""

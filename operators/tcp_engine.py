@@ -16,6 +16,7 @@ from operators.engine import (
     APP,
     ENGINE,
     HISTORY,
+    PACE,
     RECORD,
     RECORD6,
     RECORD_IPS,
@@ -340,6 +341,7 @@ class TcpEngine:
             self.sizes["transfers"] += self.sizes.pop("transfer_pool")
         note_transfers(self.record, settings)
         if settings.needs_app_timers:
+            self._array("paces", settings.transfers, PACE)
             self._block("app_wheel", new_wheel(settings.connections))
 
     def start(self, epoch: int, hertz: int) -> None:
@@ -373,8 +375,8 @@ class TcpEngine:
     @property
     def for_each_connection(self) -> dict[str, int]:
         """Bytes of the tables that have an entry for each connection there is room for."""
-        kept = {"histories": bool(self.settings.records), "transfers": bool(self.settings.transfers), "ip6": self.has_ip6}
-        return {name: self.sizes[name] for name in PER_CONNECTION if kept.get(name, True)}
+        kept = {"histories": bool(self.settings.records), "ip6": self.has_ip6}
+        return {name: self.sizes[name] for name in PER_CONNECTION if name in self.sizes and kept.get(name, True)}
 
     def counters(self, role: str) -> dict[str, int]:
         """The counters of "client" or "server" by name."""

@@ -20,7 +20,7 @@ from tests.engine.test_transfer_header import NUMBER, header, talk
 from tests.engine.wire import Wire
 from tests.operators.test_pattern import model
 
-TRANSFER_BYTES = 64
+TRANSFER_BYTES = 40
 
 
 def transfers_free(host: Host) -> int:
