@@ -20,6 +20,8 @@ DEFAULT_INTERFACE = Interface(0xC6120001, 16)
 
 
 _TRANSFER_WINDOW = 1 << 20
+_FEW_TRANSFERS, _TRANSFERS_SHARE = 16384, 8
+"""As many of a server's connections, and one in so many, can be transfers when nobody says anything."""
 CONGESTION = ("reno", "cubic")
 """Algorithms of congestion control, by the numbers `tcp/` has for them."""
 
@@ -186,6 +188,8 @@ class TrafficConfig(RunConfig):
     """Connections half open beyond which a core's server answers with SYN cookies; None: a quarter of its table."""
     echo_rings: int = 16384
     """Connections of each core that can at a time send back what is not of our own clients."""
+    max_transfers: int | None = None
+    """Connections of each core that clients can at a time make transfers, of a server that is told no sizes."""
     payload: int = 16
     """Bytes of a message."""
     request: bytes | None = None
@@ -274,6 +278,17 @@ class TrafficConfig(RunConfig):
     def takes_transfers(self) -> bool:
         """Whether connections may be transfers: of ours, or of others' clients."""
         return self.transfers or not self.is_client
+
+    @property
+    def timed(self) -> bool:
+        """Whether transfers do anything by the clock: read, think, or give up servers that never stop."""
+        return bool(self.read_rate or self.think_ms or (self.transfers and self.is_client and self.peer != "engine"))
+
+    def transfers_among(self, connections: int) -> int:
+        """Of so many on a core, how many can be transfers at a time: all, none, or of a server that is told no sizes some."""
+        if self.transfers or not self.takes_transfers:
+            return connections if self.transfers else 0
+        return min(connections, self.max_transfers or max(_FEW_TRANSFERS, connections // _TRANSFERS_SHARE))
 
     @property
     def sizes(self) -> Sizes:

@@ -52,6 +52,8 @@ def load_traffic(path: Path | None, options: Options, maps: Sequence[str] = ()) 
     if legacy:
         config = _without_missing_cores(config, places, warnings)
     check_traffic(config, places)
+    if config.detailed_records and config.records is None:
+        _no_records(places, warnings if legacy else None)
     return config, warnings
 
 
@@ -66,6 +68,14 @@ def _without_missing_cores(config: TrafficConfig, places: Places, warnings: list
         return config
     warnings += [f"{places.item('targets', index)}: left out: its core does not run" for index in missing]
     return replace(config, targets=tuple(target for index, target in enumerate(config.targets) if index not in missing))
+
+
+def _no_records(places: Places, warnings: list[str] | None) -> None:
+    """Detailed records that go nowhere: a ConfigError, or a warning, for the predecessor's files, which name no file for them."""
+    where = places["detailed_records"]
+    if warnings is None:
+        raise ConfigError(f"{where}: no records are kept; give engine.records (--records) a file too, or leave it out")
+    warnings.append(f"{where}: no records are kept: engine.records (--records) names the file for them")
 
 
 def load_run(path: Path | None, options: Options, maps: Sequence[str] = ()) -> tuple[MacswapConfig, list[str]]:

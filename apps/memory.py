@@ -19,7 +19,8 @@ _GIB = 1 << 30
 def check_memory(config: TrafficConfig, connections: int) -> None:
     """ConfigError when the tables for *connections* on each core of each device are larger than the memory that is free: the
     kernel would grant them, and end the process when they fill."""
-    one = table_bytes(connections, config.records is not None, config.takes_transfers, config.has_ip6)
+    transfers = config.transfers_among(connections)
+    one = table_bytes(connections, config.records is not None, transfers, config.timed, config.has_ip6)
     needed = one * len(config.cores) * len(config.devices)
     free = available()
     if free is not None and needed > free:

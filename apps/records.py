@@ -154,6 +154,8 @@ def records_path(value: Any, where: str) -> Path:
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise ConfigError(f"{where}: {value!r} is not a path; give a file that ends in {', '.join(_WRITERS)}")
     path = Path(value)
+    if os.path.basename(value) != path.name:
+        raise ConfigError(f"{where}: '{os.fspath(value)}' names a directory; give a file that ends in {', '.join(_WRITERS)}")
     if path.suffix not in _WRITERS:
         raise ConfigError(f"{where}: '{path.name}' has no known suffix; let it end in {', '.join(_WRITERS)}")
     if not path.parent.is_dir():

@@ -75,6 +75,7 @@ ENGINE_KEYS = (
     Key("engine.hold", "hold_s", values.positive(1e6, "seconds"), "--hold"),
     Key("engine.syn_backlog", "syn_backlog", values.integer(1, 1 << 30)),
     Key("engine.echo_rings", "echo_rings", values.integer(1, 1 << 24)),
+    Key("engine.max_transfers", "max_transfers", values.integer(1, 1 << 30)),
     Key("engine.payload", "payload", values.integer(1, values.MESSAGE_LIMIT), "--payload"),
     Key("engine.request", "request", values.message, "--request"),
     Key("engine.expect", "expect", values.message, "--expect"),

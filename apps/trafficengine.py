@@ -271,7 +271,7 @@ def _add_engine(share: CoreResult, engine: TcpEngine, elapsed: float, asked_for:
     share.shortfall += engine.shortfall(min(elapsed, asked_for))
     share.time_wait_evicted += client["time_wait_evicted"] + server["time_wait_evicted"]
     share.mbuf_waits += client["mbuf_waits"] + server["mbuf_waits"]
-    for reason in ("records_lost", "no_echo_ring"):
+    for reason in ("records_lost", "no_echo_ring", "no_transfer"):
         share.drops[reason] = share.drops.get(reason, 0) + client[reason] + server[reason]
     cookies = {"sent": server["syn_cookies_sent"], "accepted": server["syn_cookies_accepted"]}
     share.syn_cookies = add_up([share.syn_cookies, cookies])

@@ -141,7 +141,7 @@ class Site:
             fin_by_server=config.fin_by_server,
             transfer=self._transfer(),
             serve=self._serve(),
-            takes_transfers=config.takes_transfers,
+            transfer_pool=config.transfers_among(self._capacity()),
             think_ms=config.think_ms or 0,
             read_rate=config.read_rate or 0,
             template=self.contents.template,

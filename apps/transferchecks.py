@@ -11,6 +11,8 @@ _OF_TRANSFERS = ("rounds", "think_ms", "half_close", "peer", "payload_hook", "ch
 
 def check_transfer(config: TrafficConfig, places: Places) -> None:
     """ConfigError for sizes that nobody could transfer, and for what only transfers have."""
+    if "max_transfers" in places and config.is_server and (config.transfers or config.is_client):
+        raise ConfigError(f"{places['max_transfers']}: for a server alone that is told no sizes; leave it out")
     if not config.transfers:
         _check_none(config, places)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64, record_at
 from operators.connections import abandon, act
-from operators.engine import APP_FINISHED, APP_GIVEN_UP, APP_TRANSFER, ENGINE, app_at, conn_at, transfer_at
+from operators.engine import APP_FINISHED, APP_GIVEN_UP, APP_TRANSFER, ENGINE, app_at, conn_at, pace_of
 from operators.reader import go_on_reading, wake
 from operators.transfer import resume
 from pipeline import room, tick
@@ -41,13 +41,13 @@ def _act_in_time(eng, out, slot, now):
     bits = i64(app.app_bits)
     if i64(conn.state) == CLOSED or bits & APP_FINISHED or not bits & APP_TRANSFER:
         return
-    transfer = transfer_at(eng, slot)
     if bits & APP_GIVEN_UP:
         abandon(eng, out, conn, app, slot, now)
         return
-    if i64(transfer.unread):
-        go_on_reading(eng, conn, transfer)
-    if 0 < i64(transfer.resume_ms) <= i64(eng.now_us) // 1000:
-        resume(eng, conn, app, transfer)
-    wake(eng, conn, slot, transfer)
+    pace = pace_of(eng, app)
+    if i64(pace.unread):
+        go_on_reading(eng, conn, app)
+    if 0 < i64(pace.resume_ms) <= i64(eng.now_us) // 1000:
+        resume(eng, conn, app)
+    wake(eng, conn, app, slot)
     act(eng, out, conn, app, slot, i64(0), now)

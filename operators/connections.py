@@ -12,6 +12,7 @@ from operators.engine import (
     APP_ACTIVE,
     APP_HALF_OPEN,
     APP_HELD,
+    APP_POOLED,
     APP_PORT_RETURNED,
     APP_RING,
     APP_WAITS,
@@ -31,6 +32,7 @@ from operators.engine import (
     prefetch_connection,
 )  # fmt: skip
 from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers
+from operators.transfer import give_transfer
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
 from pipeline.outbox import has_spare
@@ -255,8 +257,8 @@ def release(eng, conn, app, slot):
     if i64(conn.bits) & CLIENT:
         if not i64(app.app_bits) & APP_PORT_RETURNED:
             _return_port(eng, conn, app)
-    elif i64(app.app_bits) & (APP_RING | APP_HALF_OPEN):
-        _release_server(eng, app)
+    elif i64(app.app_bits) & (APP_RING | APP_POOLED | APP_HALF_OPEN):
+        _give_back(eng, app)
     if i64(conn.bits) & COLD_READY:
         give_board(conn, cold_at(eng, slot), record_at(limits_of(eng, conn), LIMITS))
     if i64(conn.peer_ip) >= FIRST_NUMBER:
@@ -265,11 +267,14 @@ def release(eng, conn, app, slot):
 
 
 @rare
-def _release_server(eng, app):
+def _give_back(eng, app):
+    """Whatever a server's connection has on loan."""
     if i64(app.app_bits) & APP_HALF_OPEN:
         eng.half_open = i64(eng.half_open) - 1
     if i64(app.app_bits) & APP_RING:
         give_ring(eng, app)
+    if i64(app.app_bits) & APP_POOLED:
+        give_transfer(eng, app)
 
 
 @kernel
@@ -284,8 +289,8 @@ def _enter_time_wait(eng, slot, app):
     conn = conn_at(eng, slot)
     if i64(conn.bits) & CLIENT:
         _return_port(eng, conn, app)
-    elif i64(app.app_bits) & APP_RING:
-        give_ring(eng, app)
+    elif i64(app.app_bits) & (APP_RING | APP_POOLED):
+        _give_back(eng, app)
     if i64(eng.tw_limit) == 0:
         conn.state = CLOSED
         return

@@ -12,30 +12,36 @@ from tcp.connection import CLIENT
 
 
 @kernel
-def write_content(eng, conn, transfer, address, offset, length):
+def number_of(eng, conn, app):
+    """What names the connection at both ends, 63 bits; its content follows from it."""
+    return i64(eng.core) << 32 | i64(app.uid) if i64(conn.bits) & CLIENT else i64(app.name)
+
+
+@kernel
+def write_content(eng, conn, app, transfer, address, offset, length):
     """Write the *length* bytes at *offset* of what this end sends. A template begins anew with each round."""
     if i64(eng.fill_hook):
-        call_back(i64(eng.fill_hook), address, offset, length, i64(transfer.number))
+        call_back(i64(eng.fill_hook), address, offset, length, number_of(eng, conn, app))
     elif i64(eng.template):
         _write_rounds(eng, transfer, address, offset, length)
     else:
-        fill(address, offset, length, start_of(_stream(transfer, i64(conn.bits) & CLIENT)))
+        fill(address, offset, length, start_of(_stream(number_of(eng, conn, app), i64(conn.bits) & CLIENT)))
 
 
 @kernel
-def content_differs(eng, conn, app, transfer, address, offset, length):
+def content_differs(eng, conn, app, address, offset, length):
     """Are the *length* bytes at *address* others than the peer must have sent at *offset*? Foreign content may be anything."""
     if i64(eng.check_hook):
-        return call_back(i64(eng.check_hook), address, offset, length, i64(transfer.number)) == 0
+        return call_back(i64(eng.check_hook), address, offset, length, number_of(eng, conn, app)) == 0
     if not i64(app.app_bits) & APP_PATTERN:
         return False
-    return differs(address, offset, length, start_of(_stream(transfer, not i64(conn.bits) & CLIENT)))
+    return differs(address, offset, length, start_of(_stream(number_of(eng, conn, app), not i64(conn.bits) & CLIENT)))
 
 
 @kernel
-def _stream(transfer, by_client):
+def _stream(number, by_client):
     """Each direction of a connection has a pattern of its own."""
-    return i64(transfer.number) if by_client else ~i64(transfer.number)
+    return number if by_client else ~number
 
 
 @kernel

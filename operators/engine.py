@@ -19,8 +19,8 @@ ROLE_COUNTERS = (
     "Unexpected", "Retransmissions", "Urgent", "BytesSent", "BytesReceived", "Mismatches",
     "attempted", "established", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
-    "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
-    "mbuf_waits",
+    "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "no_transfer", "syn_cookies_sent",
+    "syn_cookies_accepted", "mbuf_waits",
 )  # fmt: skip
 """One int64 each, per role: packets by meaning, connections by how far they came, release causes, responses by content."""
 
@@ -28,14 +28,14 @@ ROLE_COUNTERS = (
     SENT_FIN, SENT_FIN_PSSV, SENT_RST, RECV_SYN, UNEXPECTED, URGENT, BYTES_SENT, BYTES_RECEIVED, MISMATCHES,
     ATTEMPTED, COMPLETED, FAILED, OPEN, MAX_OPEN,
     CAUSE_UNKNOWN, CAUSE_TIMEOUT, CAUSE_PASSIVE_CLOSE, CAUSE_ACTIVE_CLOSE, CAUSE_PASSIVE_RST, CAUSE_ACTIVE_RST,
-    EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST, NO_ECHO_RING, SYN_COOKIES_SENT, SYN_COOKIES_ACCEPTED,
+    EXPECTED, NOT_EXPECTED, TIME_WAIT_EVICTED, RECORDS_LOST, NO_ECHO_RING, NO_TRANSFER, SYN_COOKIES_SENT, SYN_COOKIES_ACCEPTED,
     MBUF_WAITS,
 ) = map(ROLE_COUNTERS.index, (
     "SentFin", "SentFinPssv", "SentRst", "RecvSyn", "Unexpected", "Urgent", "BytesSent", "BytesReceived", "Mismatches",
     "attempted", "completed", "failed", "open", "max_open",
     "Unknown", "Timeout", "PassiveClose", "ActiveClose", "PassiveRst", "ActiveRst",
-    "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "syn_cookies_sent", "syn_cookies_accepted",
-    "mbuf_waits",
+    "expected", "unexpected", "time_wait_evicted", "records_lost", "no_echo_ring", "no_transfer", "syn_cookies_sent",
+    "syn_cookies_accepted", "mbuf_waits",
 ))  # fmt: skip
 """Those that kernels count one by one; `tally` has the others."""
 
@@ -66,7 +66,7 @@ APP_HELD = 1 << 12
 APP_HALF_OPEN = 1 << 13
 """Counted in the engine's `half_open`."""
 APP_TRANSFER = 1 << 14
-"""Sizes rule, and the slot's TRANSFER counts."""
+"""Sizes rule, and the TRANSFER numbered `transfer` counts."""
 APP_HEADED = 1 << 15
 """The client's stream begins with a header that names the sizes."""
 APP_HEADING = 1 << 16
@@ -81,6 +81,12 @@ APP_GIVEN_UP = 1 << 20
 """The peer sends more than anybody wants: an RST is due."""
 APP_WAITS = 1 << 21
 """There was no mbuf for what is to be sent: it goes on in a moment."""
+APP_POOLED = 1 << 22
+"""Its TRANSFER is out of the pool."""
+APP_ASKED = 1 << 24
+"""The client's request is due and its response has not come."""
+APP_TURNED_AWAY = 1 << 23
+"""The server has nothing left to take what comes with: an RST is due."""
 
 _APP = [
     ("due", "i8"),  # cycles
@@ -100,9 +106,15 @@ _APP = [
     ("sent_payloads", "u4"),
     ("received_payloads", "u4"),
 ]
-_SHARED = {"name": ("i8", "due"), "ring": ("u4", "sent_messages"), "held_until": ("u4", "reply")}
+_SHARED = {
+    "name": ("i8", "due"),
+    "ring": ("u4", "sent_messages"),
+    "transfer": ("u4", "sent_messages"),
+    "held_until": ("u4", "reply"),
+}
 """Fields that share the place of one which only the other role uses: `name`, bytes 8 to 15 of an own message that a server sends
-back, and `ring`, its echo ring; `held_until`, ms, of a client."""
+back, or what names a server's transfer, and `ring`, its echo ring; `transfer`, the TRANSFER of a connection that is one;
+`held_until`, ms, of a client."""
 
 
 def _place(name: str) -> int:
@@ -122,20 +134,25 @@ APP = np.dtype(
 
 TRANSFER = np.dtype(
     [
-        ("number", "i8"),  # names the connection, at both ends; the content follows from it
         ("send", "i8"),  # bytes of a round
         ("receive", "i8"),
         ("queued", "i8"),  # bytes of content given to TCP so far
         ("received", "i8"),
         ("rounds", "u4"),
-        ("begun", "u4"),  # rounds of which this end sends its part
         ("done", "u4"),  # rounds of which the other's part has come
-        ("unread", "u4"),  # bytes that a slow reader has not taken yet
-        ("read_us", "u4"),  # up to when it has, low 32 bits
-        ("resume_ms", "u4"),  # when it has thought enough; 0: it does not think
     ]
 )
 """A connection that transfers so and so many bytes. Offsets are of content: the header is before offset 0."""
+
+PACE = np.dtype(
+    {
+        "names": ["unread", "read_us", "resume_ms"],
+        "formats": ["u4", "u4", "u4"],
+        "itemsize": 16,
+    }
+)
+"""Of a transfer, where applications do anything by the clock. unread: bytes that a slow reader has not taken yet; read_us: up to
+when it has, low 32 bits; resume_ms: when it has thought enough, 0: it does not think."""
 
 HISTORY = np.dtype(
     {
@@ -192,7 +209,7 @@ ENGINE = np.dtype(
             "request", "own_payload", "expect", "expect_len", "response_kind", "response",
             "response_len", "response_head_len", "echo", "echo_mask", "echo_stride", "echo_rings", "hold_ms",
             "fin_by_client", "fin_by_server", "message_len",
-            "transfers", "served", "window", "read_rate", "app_wheel", "think_ms",
+            "transfers", "transfer_pool", "paces", "served", "window", "read_rate", "app_wheel", "think_ms",
             "client_transfers", "server_transfers", "client_send", "client_receive", "server_send", "server_receive", "rounds",
             "half_close", "headed", "sends_pattern", "template", "template_len", "fill_hook", "check_hook", "interval_bytes",
             "tw_ring", "tw_mask", "tw_head", "tw_tail", "tw_limit",
@@ -237,9 +254,15 @@ def app_at(eng, slot):
 
 
 @kernel
-def transfer_at(eng, slot):
-    """Its transfer, if it is one (APP_TRANSFER)."""
-    return record_at(i64(eng.transfers) + slot * 64, TRANSFER)
+def transfer_of(eng, app):
+    """The connection's transfer, if it is one (APP_TRANSFER)."""
+    return record_at(i64(eng.transfers) + i64(app.transfer) * 40, TRANSFER)
+
+
+@kernel
+def pace_of(eng, app):
+    """Its pace; only where there is an `app_wheel`."""
+    return record_at(i64(eng.paces) + i64(app.transfer) * 16, PACE)
 
 
 @kernel
@@ -267,7 +290,8 @@ def prefetch_connection(eng, slot):
     prefetch(i64(eng.apps) + slot * 64)
 
 
-assert (CONN.itemsize, COLD.itemsize, APP.itemsize, TRANSFER.itemsize, HISTORY.itemsize) == (64, 192, 64, 64, 64)
+assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 192, 64, 64)
+assert (TRANSFER.itemsize, PACE.itemsize) == (40, 16)
 
 
 @kernel

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import div64, i64, record_at
-from operators.engine import limits_of
+from operators.engine import limits_of, pace_of
 from tcp.limits import LIMITS
 from tcp.seq import MASK
 from tcp.wheel import WHEEL, arm
@@ -21,38 +21,40 @@ _LONGEST = 60_000
 
 
 @rare
-def put_aside(eng, conn, slot, transfer, length):
+def put_aside(eng, conn, app, slot, length):
     """*length* more bytes wait to be read; they have come out of the window."""
-    _read(eng, transfer)
-    if i64(transfer.unread) == 0:
-        transfer.read_us = i64(eng.now_us) & MASK
-    transfer.unread = i64(transfer.unread) + length
-    open_window(eng, conn, transfer)
-    wake(eng, conn, slot, transfer)
+    pace = pace_of(eng, app)
+    _read(eng, pace)
+    if i64(pace.unread) == 0:
+        pace.read_us = i64(eng.now_us) & MASK
+    pace.unread = i64(pace.unread) + length
+    open_window(eng, conn, app)
+    wake(eng, conn, app, slot)
 
 
 @kernel
-def go_on_reading(eng, conn, transfer):
+def go_on_reading(eng, conn, app):
     """Time has passed."""
-    _read(eng, transfer)
-    open_window(eng, conn, transfer)
+    _read(eng, pace_of(eng, app))
+    open_window(eng, conn, app)
 
 
 @kernel
-def open_window(eng, conn, transfer):
+def open_window(eng, conn, app):
     """There is room for as much as is not waiting to be read."""
     window = i64(eng.window)
-    offer(conn, record_at(limits_of(eng, conn), LIMITS), window - i64(transfer.unread), window)
+    unread = i64(pace_of(eng, app).unread) if i64(eng.read_rate) else i64(0)
+    offer(conn, record_at(limits_of(eng, conn), LIMITS), window - unread, window)
 
 
 @kernel
-def _read(eng, transfer):
+def _read(eng, pace):
     """Take as many bytes as time has come for."""
-    rate, unread = i64(eng.read_rate), i64(transfer.unread)
-    since = (i64(eng.now_us) - i64(transfer.read_us)) & MASK
+    rate, unread = i64(eng.read_rate), i64(pace.unread)
+    since = (i64(eng.now_us) - i64(pace.read_us)) & MASK
     n = min(div64(since * rate, _SECOND), unread)
-    transfer.unread = unread - n
-    transfer.read_us = (i64(transfer.read_us) + n * _SECOND // rate) & MASK
+    pace.unread = unread - n
+    pace.read_us = (i64(pace.read_us) + n * _SECOND // rate) & MASK
 
 
 @kernel
@@ -62,10 +64,11 @@ def _step(eng, conn):
 
 
 @kernel
-def wake(eng, conn, slot, transfer):
+def wake(eng, conn, app, slot):
     """Have `app_timers` look at the connection when enough is read to open the window, or when it has thought enough."""
-    deadline = i64(transfer.resume_ms)
-    unread = i64(transfer.unread)
+    pace = pace_of(eng, app)
+    deadline = i64(pace.resume_ms)
+    unread = i64(pace.unread)
     if unread:
         room = i64(eng.window) - unread
         wanted = max(min(_step(eng, conn) - room + i64(conn.rcv_wnd), unread), 1)

@@ -16,6 +16,7 @@ from operators.engine import (
     APP,
     ENGINE,
     HISTORY,
+    PACE,
     RECORD,
     RECORD6,
     RECORD_IPS,
@@ -92,8 +93,8 @@ class Settings:
     """What clients do instead of sending messages."""
     serve: Transfer | None = None
     """What a server does without being asked by a header."""
-    takes_transfers: bool = True
-    """A server does what a header asks for."""
+    transfer_pool: int | None = None
+    """Connections of a server that can at a time be what a header asks for; None: all of them, 0: it heeds no header."""
     think_ms: int = 0
     """From a response to the next request."""
     read_rate: int = 0
@@ -131,6 +132,14 @@ class Settings:
     dscp: int = 0
     seed: int = 1
     core: int = 0
+
+    @property
+    def transfers(self) -> int:
+        """Connections that can be transfers at a time."""
+        told, most = self.transfer or self.serve, self.connections
+        if told or (self.listen and self.transfer_pool is None):
+            return most
+        return min(self.transfer_pool or 0, most) if self.listen else 0
 
     @property
     def needs_app_timers(self) -> bool:
@@ -325,10 +334,14 @@ class TcpEngine:
 
     def _transfers(self) -> None:
         settings = self.settings
-        if settings.transfer or (settings.listen and settings.takes_transfers):
-            self._array("transfers", settings.connections, TRANSFER)
+        if settings.transfers:
+            self._array("transfers", settings.transfers, TRANSFER)
+        if 0 < settings.transfers < settings.connections:
+            self._block("transfer_pool", new_slots(settings.transfers))
+            self.sizes["transfers"] += self.sizes.pop("transfer_pool")
         note_transfers(self.record, settings)
         if settings.needs_app_timers:
+            self._array("paces", settings.transfers, PACE)
             self._block("app_wheel", new_wheel(settings.connections))
 
     def start(self, epoch: int, hertz: int) -> None:
@@ -362,8 +375,8 @@ class TcpEngine:
     @property
     def for_each_connection(self) -> dict[str, int]:
         """Bytes of the tables that have an entry for each connection there is room for."""
-        kept = {"histories": bool(self.settings.records), "transfers": "transfers" in self.sizes, "ip6": self.has_ip6}
-        return {name: self.sizes[name] for name in PER_CONNECTION if kept.get(name, True)}
+        kept = {"histories": bool(self.settings.records), "ip6": self.has_ip6}
+        return {name: self.sizes[name] for name in PER_CONNECTION if name in self.sizes and kept.get(name, True)}
 
     def counters(self, role: str) -> dict[str, int]:
         """The counters of "client" or "server" by name."""

@@ -26,22 +26,22 @@ _POSITIVE = (1 << 63) - 1
 
 
 @rare
-def write_header(transfer, pattern, address, at, length):
-    """The *length* bytes of the client's header from byte *at* on; *pattern*: the requests are."""
+def write_header(transfer, number, pattern, address, at, length):
+    """The *length* bytes of the client's header from byte *at* on; *number*: of the connection; *pattern*: the requests are."""
     for i in range(length):
         k = at + i
-        store8(address + i, _word(transfer, pattern, k >> 2) >> (3 - (k & 3)) * 8)
+        store8(address + i, _word(transfer, number, pattern, k >> 2) >> (3 - (k & 3)) * 8)
 
 
 @kernel
-def _word(transfer, pattern, k):
+def _word(transfer, number, pattern, k):
     """The header's 32-bit word *k*."""
     if k == 0:
         return i64(_MAGIC)
     if k == 1:
         return i64(_VERSION << 24) | (_PATTERN << 16 if pattern else 0)
     if k < 4:
-        return i64(transfer.number) >> (3 - k) * 32
+        return number >> (3 - k) * 32
     if k < 6:
         return i64(transfer.send) >> (5 - k) * 32
     if k < 8:
@@ -57,7 +57,7 @@ def may_be_header(word, address, length):
 
 @rare
 def take_header(transfer, app, address, length):
-    """Take what of the header is in these *length* bytes into *transfer*: how many they are, or -1 if it is none we know.
+    """Take what of the header is in these *length* bytes, and note what it says: how many they are, or -1 if it is none we know.
 
     APP_HEADING goes when it is whole.
     """
@@ -84,7 +84,7 @@ def _take_byte(transfer, app, k, byte):
     if k == 5:
         app.app_bits = i64(app.app_bits) | (APP_PATTERN if byte & _PATTERN else 0)
     elif 8 <= k < 16:
-        transfer.number = (i64(transfer.number) << 8 | byte) & _POSITIVE
+        app.name = (i64(app.name) << 8 | byte) & _POSITIVE
     elif 16 <= k < 24:
         transfer.receive = _shifted(i64(transfer.receive), byte)
     elif 24 <= k < 32:

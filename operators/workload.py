@@ -24,6 +24,7 @@ from operators.engine import (
     APP_HTTP,
     APP_MISMATCH,
     APP_TRANSFER,
+    APP_TURNED_AWAY,
     RESPONSE_AUTO,
     RESPONSE_ECHO,
 )  # fmt: skip
@@ -168,9 +169,8 @@ def _compare(eng, app, address, length):
 def _server_takes(eng, conn, app, slot, address, length, flags):
     if not i64(app.app_bits) & APP_DECIDED:
         _decide(eng, conn, app, slot, address, length)
-    if i64(app.app_bits) & (APP_HTTP | APP_TRANSFER):
-        _takes_other(eng, conn, app, slot, address, length)
-        return i64(0)
+    if i64(app.app_bits) & (APP_HTTP | APP_TRANSFER | APP_TURNED_AWAY):
+        return _takes_other(eng, conn, app, slot, address, length)
     if i64(app.reply) == 0:
         if not keep_echo(eng, conn, app, address, length):
             return i64(EV_ABORTED | EV_CLOSED | EV_RST_DUE)
@@ -186,12 +186,16 @@ def _server_takes(eng, conn, app, slot, address, length, flags):
 
 @kernel
 def _takes_other(eng, conn, app, slot, address, length):
-    """A server takes what does not come in messages of its own."""
-    if i64(app.app_bits) & APP_TRANSFER:
+    """A server takes what does not come in messages of its own; EV_ bits."""
+    bits = i64(app.app_bits)
+    if bits & APP_HTTP:
+        for _ in range(_blank_lines(app, address, length)):
+            _answer(eng, conn, app, i64(app.reply))
+    elif bits & APP_TRANSFER:
         transfer_takes(eng, role_counters(eng, conn), conn, app, slot, address, length)
-        return
-    for _ in range(_blank_lines(app, address, length)):
-        _answer(eng, conn, app, i64(app.reply))
+    else:
+        return i64(EV_ABORTED | EV_CLOSED | EV_RST_DUE)
+    return i64(0)
 
 
 @kernel

@@ -111,6 +111,17 @@ def test_a_server_needs_no_targets(ours: Path) -> None:
     assert (config.targets, config.targets_of(0), config.listen_ports(0)) == ((), (), (80, 8080))
 
 
+def test_detailed_records_need_a_file_to_go_to(tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text("[engine]\ndetailed_records = true\n")
+    with pytest.raises(ConfigError, match=r"^engine.detailed_records: no records are kept; give engine.records \(--records\)"):
+        load_traffic(path, {})
+    assert load_traffic(path, {"records": str(tmp_path / "r.csv")})[0].detailed_records
+    load_run(path, {})
+    path.write_text("[engine]\ndetailed_records = false\n")
+    assert load_traffic(path, {})[0].records is None
+
+
 def test_steering_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     config, _ = load_traffic(None, {"cores": "0,1", "steering": "ip", "interfaces": ["10.0.0.1/24"], "port_mask": "C000"})

@@ -96,8 +96,17 @@ def test_loopback_on_a_pci_port_with_fdir(tmp_path: Path) -> None:
     assert config.timeouts.established_ms == 4000
     assert [(target.id, target.port) for target in config.targets] == [("gen_0", 65535), ("gen_1", 57343)]
     fdir = [f"netbricks.ports[0].fdir.{key}" for key in ("pballoc", "mode", "src_port_mask")]
-    beside = ["netbricks.master_core", "netbricks.vdev", "netbricks.ports[1]", "netbricks.ports[2]", "engine.engine.port"]
+    in_engine = ["engine.engine.port", "engine.engine.detailed_records"]
+    beside = ["netbricks.master_core", "netbricks.vdev", "netbricks.ports[1]", "netbricks.ports[2]", *in_engine]
     assert sorted(places(warnings)) == sorted([*fdir, *beside])
+
+
+def test_records_that_are_kept_need_no_warning(tmp_path: Path) -> None:
+    path = str(tmp_path / "records.csv")
+    _, warnings = load_traffic(write(tmp_path, LOOPBACK), {"records": path})
+    assert not [warning for warning in warnings if "records" in warning]
+    quiet = LOOPBACK.replace("detailed_records= true", "detailed_records= false")
+    assert "engine.engine.detailed_records" not in places(load_traffic(write(tmp_path, quiet), {})[1])
 
 
 def test_kni_and_steering_by_address(tmp_path: Path) -> None:
@@ -175,5 +184,5 @@ def test_secondary_processes_are_warned_of(tmp_path: Path) -> None:
 def test_warnings_are_shown_one_line_each(te_apps, tmp_path: Path) -> None:
     outcome = te_apps("trafficengine", str(write(tmp_path, LOOPBACK)), "--map", "7:00.0=ring")
     assert len(outcome.started) == 1
-    assert outcome.err.count("\n") == outcome.err.count("te-apps: ") == 9
+    assert outcome.err.count("\n") == outcome.err.count("te-apps: ") == 10
     assert te_apps("trafficengine", str(write(tmp_path, LOOPBACK)), "--map", "7:00.0=ring", "--quiet").err == ""

@@ -101,6 +101,12 @@ def test_paths(tmp_path: Path) -> None:
             records_path(wrong if isinstance(wrong, int) else str(wrong), "--records")
 
 
+@pytest.mark.parametrize("end", ["/", "//", "/."])
+def test_a_directory_is_no_file(tmp_path: Path, end: str) -> None:
+    with pytest.raises(ConfigError, match=f"^--records: '{tmp_path}/a.csv{end}' names a directory; give a file that ends in"):
+        records_path(f"{tmp_path}/a.csv{end}", "--records")
+
+
 @pytest.mark.parametrize("suffix", ["npy", "csv", "jsonl"])
 def test_a_full_disk_is_one_line(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"full.{suffix}"

@@ -111,6 +111,9 @@ def test_how_many_connections_there_are_by_default() -> None:
         ({"window": 535}, "--window: 535 is out of range"),
         ({"read_rate": "0"}, "--read-rate: 0 is out of range; give 1 to 2000000000 bytes a second"),
         ({"send": "1K", "peer": "anyone"}, "--peer: 'anyone' is none of engine, any"),
+        ({"max_transfers": 5}, "engine.max_transfers: for a server alone that is told no sizes"),
+        ({"role": "server", "send": "1K", "peer": "any", "max_transfers": 5}, "engine.max_transfers: for a server alone"),
+        ({"role": "server", "max_transfers": 0}, "engine.max_transfers: 0 is out of range"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], complaint: str) -> None:

@@ -285,7 +285,7 @@ def test_clients_may_be_held_before_they_begin() -> None:
 
 
 def test_a_server_that_takes_no_transfers_echoes_what_would_begin_one() -> None:
-    near, far = client(transfer=Transfer(10, 10)), server(takes_transfers=False)
+    near, far = client(transfer=Transfer(10, 10)), server(transfer_pool=0)
     Wire(near, far).run()
     assert near.counters("client")["unexpected"] == near.counters("client")["completed"] == 1
     assert far.counters("server")["BytesSent"] == HEADER_LEN + 10

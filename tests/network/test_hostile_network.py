@@ -60,7 +60,9 @@ def hostile_frames(theirs: Namespace, count: int, seed: int) -> Process:
     return theirs.start(sys.executable, "-m", "tests.network.hostility", theirs.interface, str(count), str(seed))
 
 
-LOST_ELSEWHERE = ("no_mbuf", "tx_full", "tx_unsent", "too_long", "records_lost", "no_echo_ring", "queue_full", "unhandled")
+LOST_ELSEWHERE = (
+    "no_mbuf", "tx_full", "tx_unsent", "too_long", "records_lost", "no_echo_ring", "no_transfer", "queue_full", "unhandled",
+)  # fmt: skip
 """Drops of what was never received."""
 
 
