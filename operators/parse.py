@@ -32,7 +32,7 @@ _PLAIN_START = 0x450008
 _PLAIN_MIDDLE = wire.PROTO_TCP << 24
 """Neither more fragments nor an offset; between them and the protocol, the TTL may be anything."""
 
-_OK, _RUNT, _BAD_IP, _IP_CHECKSUM, _BAD_TCP, _BAD_UDP, _BAD_ICMP, _BAD_ARP = range(8)
+OK, _RUNT, _BAD_IP, _IP_CHECKSUM, _BAD_TCP, _BAD_UDP, _BAD_ICMP, _BAD_ARP = range(8)
 
 
 @operator(
@@ -47,8 +47,8 @@ def parse(pkt, length, mbuf, meta, state):
     """Parse Ethernet, VLAN, ARP, IPv4, IPv6, TCP, UDP and ICMP; malformed packets are dropped, unknown ones go on as OTHER."""
     if likely(length >= _PLAIN_SIZE and _plain(pkt, length, meta)):
         return NEXT
-    fault = _ethernet(pkt, length, mbuf, meta)
-    if fault == _OK:
+    fault = read_headers(pkt, length, mbuf, meta)
+    if fault == OK:
         return NEXT
     _count(state, fault)
     return DROP
@@ -125,7 +125,8 @@ def _clear(meta):
 
 
 @rare
-def _ethernet(pkt, length, mbuf, meta):
+def read_headers(pkt, length, mbuf, meta):
+    """All of parse for a frame of any kind; what is wrong with it, OK: nothing."""
     if length < wire.ETH_HEADER:
         return _RUNT
     l3 = i64(wire.ETH_HEADER)
@@ -147,8 +148,8 @@ def _ethernet(pkt, length, mbuf, meta):
         return _ipv6(pkt, l3, length, mbuf, meta)
     if ethertype == wire.ETHERTYPE_ARP:
         meta.kind = ARP
-        return _OK if length >= l3 + wire.ARP_SIZE else _BAD_ARP
-    return _OK
+        return OK if length >= l3 + wire.ARP_SIZE else _BAD_ARP
+    return OK
 
 
 @kernel
@@ -170,7 +171,7 @@ def _ipv4(pkt, l3, length, mbuf, meta):
     meta.l4 = l3 + header
     if be16(ip + wire.IP_FRAGMENT) & wire.IP_MORE_FRAGMENTS_OR_OFFSET:
         meta.kind = FRAGMENT
-        return _OK
+        return OK
     return _transport(pkt, l3 + header, l3 + total, length, meta)
 
 
@@ -189,7 +190,7 @@ def _ipv6(pkt, l3, length, mbuf, meta):
     proto = load8(ip + wire.IP6_NEXT_HEADER)
     l4 = l3 + wire.IP6_HEADER
     for _ in range(_EXTENSIONS):
-        if not _is_extension(proto):
+        if not is_extension(proto):
             break
         if end < l4 + 8 or length < l4 + 8:
             return _BAD_IP
@@ -199,13 +200,13 @@ def _ipv6(pkt, l3, length, mbuf, meta):
         l4 += (load8(pkt + l4 + 1) + 1) * 8
         if end < l4:
             return _BAD_IP
-    if _is_extension(proto):
+    if is_extension(proto):
         return _BAD_IP
     meta.l4_proto = proto
     meta.l4 = l4
     if proto == wire.IP6_FRAGMENT:
         meta.kind = FRAGMENT
-        return _OK
+        return OK
     return _transport(pkt, l4, end, length, meta)
 
 
@@ -215,11 +216,12 @@ def _under_way(l4, meta):
     meta.kind = IP6_OTHER
     meta.l4_proto = wire.IP6_ROUTING
     meta.l4 = l4
-    return _OK
+    return OK
 
 
 @kernel
-def _is_extension(proto):
+def is_extension(proto):
+    """Does this name an IPv6 extension header that is followed?"""
     return proto in (wire.IP6_HOP_BY_HOP, wire.IP6_ROUTING, wire.IP6_DESTINATION)
 
 
@@ -229,7 +231,7 @@ def _transport(pkt, l4, end, length, meta):
     proto = i64(meta.l4_proto)
     if length < end:
         meta.kind = SEGMENTED
-        return _OK
+        return OK
     if proto == wire.PROTO_TCP:
         return _tcp(pkt, l4, end, meta)
     if proto == wire.PROTO_UDP:
@@ -237,7 +239,7 @@ def _transport(pkt, l4, end, length, meta):
     if proto == (wire.PROTO_ICMP if meta.ip_version == 4 else wire.PROTO_ICMP6):
         return _icmp(l4, end, meta)
     meta.kind = IP_OTHER if meta.ip_version == 4 else IP6_OTHER
-    return _OK
+    return OK
 
 
 @kernel
@@ -257,7 +259,7 @@ def _tcp(pkt, l4, end, meta):
     meta.wnd = be16(tcp + tcp_header.WINDOW)
     meta.payload = l4 + size
     meta.payload_len = end - l4 - size
-    return _OK
+    return OK
 
 
 @kernel
@@ -272,7 +274,7 @@ def _udp(pkt, l4, end, meta):
     meta.dport = be16(pkt + l4 + 2)
     meta.payload = l4 + wire.UDP_HEADER
     meta.payload_len = datagram - wire.UDP_HEADER
-    return _OK
+    return OK
 
 
 @kernel
@@ -282,4 +284,4 @@ def _icmp(l4, end, meta):
     meta.kind = ICMP if meta.ip_version == 4 else ICMP6
     meta.payload = l4 + wire.ICMP_HEADER
     meta.payload_len = end - l4 - wire.ICMP_HEADER
-    return _OK
+    return OK

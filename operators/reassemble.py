@@ -1,0 +1,372 @@
+"""reassemble: make a whole datagram of its fragments (RFC 791, RFC 815, RFC 1122 section 3.3.2, RFC 8200 section 4.5).
+
+Pipeline("mine", [parse, reassemble, ...], resources={"fragments": Fragments})
+
+Stands behind parse. A fragment is copied and gone; the one that makes a datagram whole becomes that datagram, and goes on as if it
+had arrived so: parsed anew, no fragment header left. A datagram has room in one mbuf or is dropped. For 60 seconds after its first
+fragment the others are waited for; it then goes when another fragment comes, or makes room when the table is full and it is the
+oldest. ICMP does not tell of it.
+
+No fragment may overlap another (RFC 5722, here for IPv4 too): all of the datagram that has come is dropped; the same again is
+dropped alone. The first fragment has the headers up to TCP's, whole (RFC 7112, RFC 3128). An IPv6 fragment that is all of its
+datagram is not mixed with others (RFC 6946). Neighbour discovery is not believed in fragments (RFC 6980).
+"""
+
+from __future__ import annotations
+
+from dpdk_io.expect import unlikely
+from dpdk_io.jit import kernel, rare
+from dpdk_io.mbuf import data_len, nb_segs, set_length, tailroom
+from dpdk_io.memory import be16, be32, be64, copy, i64, load8, put_be16, record_at, store8, store16
+from operators import wire
+from operators.fragments import (
+    DATA,
+    HEAD,
+    MARKS,
+    MOST_DATA,
+    MOST_HEAD,
+    TABLE,
+    UNIT,
+    begin,
+    datagram_at,
+    is_part,
+    piece_of,
+)
+from operators.parse import FRAGMENT, ICMP6, OK, is_extension, parse, read_headers
+from pipeline import DROP, NEXT, operator
+from tcp import header as tcp_header
+from tcp.checksum import ip_checksum
+
+_FITS, _MALFORMED, _TINY, _TOO_LONG, _DUPLICATE, _OVERLAP, _CONFLICT, _TIMED_OUT, _EVICTED = range(9)
+"""What comes of a fragment, or of all that have come of a datagram."""
+
+_BEGINS, _GOES_ON = 1, 2
+"""Marks of units: the first of a fragment, and the others."""
+_MOST = 0xFFFF
+_NOT_ECT, _CE = 0, 3
+"""Codepoints (RFC 3168)."""
+_ND_FIRST, _ND_LAST = 133, 137
+
+
+@operator(
+    state=[("whole", "i8")],
+    reads=("kind", "ip_version", "l3", "l4", "l4_proto", "vlan"),
+    writes=parse.writes,
+    drops=("malformed", "tiny", "too_long", "duplicate", "overlap", "conflict", "timed_out", "evicted", "unfinished"),
+    resizes=True,
+)
+def reassemble(pkt, mbuf, meta, state, now, fragments):
+    """Put IPv4 and IPv6 fragments together; whole datagrams and other packets go on."""
+    if unlikely(meta.kind == FRAGMENT):
+        return _take_in(pkt, mbuf, meta, state, now, fragments)
+    return NEXT
+
+
+@rare
+def _take_in(pkt, mbuf, meta, state, now, fragments):
+    """Keep what is in the fragment; the verdict."""
+    piece = piece_of(fragments)
+    fault = _read(pkt, mbuf, meta, piece)
+    if fault == _MALFORMED:
+        _lose(state, fault, i64(1))
+        return DROP
+    alone = i64(piece.start) == 0 and not i64(piece.more)
+    known = i64(-1) if alone else _find(state, fragments, piece, now)
+    if fault != _FITS:
+        _refuse(state, fragments, known, fault)
+        return DROP
+    if known < 0:
+        known = i64(record_at(fragments, TABLE).capacity) if alone else _claim(state, fragments)
+        begin(datagram_at(fragments, known), piece, now)
+    datagram = datagram_at(fragments, known)
+    fault = _compare(pkt, datagram, piece)
+    if fault == _DUPLICATE:
+        _lose(state, fault, i64(1))
+        return DROP
+    if fault != _FITS:
+        _refuse(state, fragments, known, fault)
+        return DROP
+    _store(pkt, datagram, piece)
+    state.unfinished += 1
+    if i64(datagram.total) < 0 or i64(datagram.units) * UNIT < i64(datagram.total):
+        return DROP
+    return _finish(pkt, mbuf, meta, state, datagram)
+
+
+@kernel
+def _lose(state, fault, n):
+    """Count *n* fragments."""
+    if fault == _MALFORMED:
+        state.malformed += n
+    elif fault == _TINY:
+        state.tiny += n
+    elif fault == _TOO_LONG:
+        state.too_long += n
+    elif fault == _DUPLICATE:
+        state.duplicate += n
+    elif fault == _OVERLAP:
+        state.overlap += n
+    elif fault == _CONFLICT:
+        state.conflict += n
+    elif fault == _TIMED_OUT:
+        state.timed_out += n
+    elif fault == _EVICTED:
+        state.evicted += n
+
+
+@kernel
+def _end(state, datagram, fault):
+    """Nothing is waited for any more: what has come is lost, or whole if it _FITS."""
+    n = i64(datagram.fragments)
+    datagram.fragments = 0
+    state.unfinished -= n
+    _lose(state, fault, n)
+
+
+@kernel
+def _refuse(state, fragments, known, fault):
+    """A fragment is lost, and what has come before of its datagram if that is *known*."""
+    if known >= 0:
+        _end(state, datagram_at(fragments, known), fault)
+    _lose(state, fault, i64(1))
+
+
+# What a fragment says.
+
+
+@kernel
+def _read(pkt, mbuf, meta, piece):
+    """Describe the fragment; what is wrong with it."""
+    piece.l3 = i64(meta.l3)
+    whole = _read4(pkt, meta, piece) if meta.ip_version == 4 else _read6(pkt, mbuf, meta, piece)
+    size, more = i64(piece.bytes), i64(piece.more)
+    end = i64(piece.start) + size
+    if not whole or size <= 0 or end > _MOST or (more and size % UNIT != 0):
+        return _MALFORMED
+    if data_len(mbuf) < i64(piece.at) + size or end > MOST_DATA or i64(piece.head) > MOST_HEAD:
+        return _TOO_LONG
+    if i64(piece.start) == 0 and not _has_headers(pkt + i64(piece.at), size, i64(piece.proto), i64(meta.ip_version)):
+        return _TINY
+    return _FITS
+
+
+@kernel
+def _read4(pkt, meta, piece):
+    """The IPv4 header; the VLAN belongs to the key."""
+    ip = pkt + i64(meta.l3)
+    word = be16(ip + wire.IP_FRAGMENT)
+    piece.src_high = 0
+    piece.dst_high = 0
+    piece.src_low = be32(ip + wire.IP_SRC)
+    piece.dst_low = be32(ip + wire.IP_DST)
+    piece.name = (4 << 12 | i64(meta.vlan)) << 40 | i64(meta.l4_proto) << 32 | be16(ip + wire.IP_ID)
+    piece.head = i64(meta.l4)
+    piece.at = i64(meta.l4)
+    piece.bytes = be16(ip + wire.IP_TOTAL_LENGTH) - (i64(meta.l4) - i64(meta.l3))
+    piece.start = (word & wire.IP_OFFSET) * UNIT
+    piece.more = word & wire.IP_MORE_FRAGMENTS
+    piece.proto = i64(meta.l4_proto)
+    piece.ecn = load8(ip + wire.IP_TOS) & 3
+    return True
+
+
+@kernel
+def _read6(pkt, mbuf, meta, piece):
+    """The IPv6 header and the fragment header, False: not all of it is there. Fragments of a datagram may differ in what they say
+    follows: the first one's word counts."""
+    ip, fragment = pkt + i64(meta.l3), pkt + i64(meta.l4)
+    at = i64(meta.l4) + wire.IP6_FRAGMENT_SIZE
+    size = i64(meta.l3) + wire.IP6_HEADER + be16(ip + wire.IP6_PAYLOAD_LENGTH) - at
+    if size < 0 or data_len(mbuf) < at:
+        return False
+    word = be16(fragment + wire.IP6_FRAGMENT_OFFSET)
+    piece.src_high = be64(ip + wire.IP6_SRC)
+    piece.src_low = be64(ip + wire.IP6_SRC + 8)
+    piece.dst_high = be64(ip + wire.IP6_DST)
+    piece.dst_low = be64(ip + wire.IP6_DST + 8)
+    piece.name = (6 << 12 | i64(meta.vlan)) << 40 | be32(fragment + wire.IP6_FRAGMENT_ID)
+    piece.head = i64(meta.l4)
+    piece.at = at
+    piece.bytes = size
+    piece.start = word & ~(UNIT - 1)
+    piece.more = word & 1
+    piece.proto = load8(fragment)
+    piece.ecn = be16(ip) >> 4 & 3
+    return True
+
+
+@kernel
+def _has_headers(address, size, proto, version):
+    """Are the extension headers and TCP's whole in the first *size* bytes of a datagram?"""
+    while version == 6 and is_extension(proto):
+        if size < UNIT:
+            return False
+        proto = load8(address)
+        skipped = (load8(address + 1) + 1) * UNIT
+        address += skipped
+        size -= skipped
+    if proto != wire.PROTO_TCP:
+        return size > 0
+    return size >= tcp_header.HEADER_LEN and size >= tcp_header.header_len(address)
+
+
+# Datagrams.
+
+
+@kernel
+def _find(state, fragments, piece, now):
+    """Which datagram the fragment is of, -1: none yet. Those whose time is over are forgotten."""
+    found = i64(-1)
+    table = record_at(fragments, TABLE)
+    for k in range(i64(table.capacity)):
+        datagram = datagram_at(fragments, k)
+        if i64(datagram.fragments) == 0:
+            continue
+        if now - i64(datagram.began) > i64(table.lifetime):
+            _end(state, datagram, i64(_TIMED_OUT))
+        elif is_part(datagram, piece):
+            found = k
+    return found
+
+
+@kernel
+def _claim(state, fragments):
+    """A free place, or that of the oldest."""
+    oldest = i64(0)
+    for k in range(i64(record_at(fragments, TABLE).capacity)):
+        datagram = datagram_at(fragments, k)
+        if i64(datagram.fragments) == 0:
+            return k
+        if i64(datagram.began) < i64(datagram_at(fragments, oldest).began):
+            oldest = k
+    _end(state, datagram_at(fragments, oldest), i64(_EVICTED))
+    return oldest
+
+
+@kernel
+def _compare(pkt, datagram, piece):
+    """Does the fragment fit to those that have come?"""
+    start, total = i64(piece.start), i64(datagram.total)
+    end = start + i64(piece.bytes)
+    is_last = not i64(piece.more)
+    if (total >= 0 and (end > total or (is_last and end != total))) or (is_last and i64(datagram.reach) > end):
+        return _CONFLICT
+    first, behind = start // UNIT, (end + UNIT - 1) // UNIT
+    marks = i64(datagram.block) + MARKS
+    seen = i64(0)
+    for k in range(first, behind):
+        seen += i64(load8(marks + k) != 0)
+    if seen == 0:
+        return _FITS
+    same = seen == behind - first and is_last == (end == total) and _has_bounds(marks, first, behind)
+    return _DUPLICATE if same and _is_same(pkt, datagram, piece) else _OVERLAP
+
+
+@kernel
+def _has_bounds(marks, first, behind):
+    """Are these units those of one fragment?"""
+    if load8(marks + first) != _BEGINS or load8(marks + behind) == _GOES_ON:
+        return False
+    for k in range(first + 1, behind):
+        if load8(marks + k) != _GOES_ON:
+            return False
+    return True
+
+
+@kernel
+def _is_same(pkt, datagram, piece):
+    """Is this what has come before at this place?"""
+    one, other = pkt + i64(piece.at), i64(datagram.block) + DATA + i64(piece.start)
+    for k in range(i64(piece.bytes)):
+        if load8(one + k) != load8(other + k):
+            return False
+    return True
+
+
+@kernel
+def _store(pkt, datagram, piece):
+    """Add the fragment to its datagram."""
+    block, start, size = i64(datagram.block), i64(piece.start), i64(piece.bytes)
+    first, behind = start // UNIT, (start + size + UNIT - 1) // UNIT
+    store8(block + MARKS + first, i64(_BEGINS))
+    for k in range(first + 1, behind):
+        store8(block + MARKS + k, i64(_GOES_ON))
+    copy(block + DATA + start, pkt + i64(piece.at), size)
+    if start == 0:
+        copy(block + HEAD, pkt, i64(piece.head))
+        datagram.l3 = i64(piece.l3)
+        datagram.head = i64(piece.head)
+        datagram.proto = i64(piece.proto)
+    if not i64(piece.more):
+        datagram.total = start + size
+    datagram.reach = max(i64(datagram.reach), start + size)
+    datagram.units += behind - first
+    datagram.fragments += 1
+    datagram.ecns = i64(datagram.ecns) | 1 << i64(piece.ecn)
+
+
+# What is whole.
+
+
+@kernel
+def _finish(pkt, mbuf, meta, state, datagram):
+    """The fragment that has come last becomes the datagram; the verdict."""
+    fault = _become(pkt, mbuf, meta, datagram)
+    _end(state, datagram, fault)
+    if fault != _FITS:
+        return DROP
+    state.whole += 1
+    return NEXT
+
+
+@kernel
+def _become(pkt, mbuf, meta, datagram):
+    """Write the datagram where the fragment is, and parse it; what is wrong with it. A mark of congestion on any fragment is kept,
+    but not beside one whose sender knows of no marks (RFC 3168 section 5.3)."""
+    size = i64(datagram.head) + i64(datagram.total)
+    marked = i64(datagram.ecns) >> _CE & 1
+    if marked and i64(datagram.ecns) >> _NOT_ECT & 1:
+        return _CONFLICT
+    if nb_segs(mbuf) != 1 or size > min(data_len(mbuf) + tailroom(mbuf), MOST_DATA):
+        return _TOO_LONG
+    copy(pkt, i64(datagram.block) + HEAD, i64(datagram.head))
+    copy(pkt + i64(datagram.head), i64(datagram.block) + DATA, i64(datagram.total))
+    set_length(mbuf, size)
+    ip = pkt + i64(datagram.l3)
+    if load8(ip) >> 4 == 4:
+        _mend4(ip, size - i64(datagram.l3), i64(datagram.head) - i64(datagram.l3), marked)
+    else:
+        _mend6(ip, size - i64(datagram.l3), i64(datagram.head) - i64(datagram.l3), marked, i64(datagram.proto))
+    if read_headers(pkt, size, mbuf, meta) != OK or meta.kind == FRAGMENT or _is_discovery(pkt, meta):
+        return _MALFORMED
+    return _FITS
+
+
+@kernel
+def _mend4(ip, size, header, marked):
+    """An IPv4 header of *header* bytes for a packet of *size* that is no fragment."""
+    put_be16(ip + wire.IP_TOTAL_LENGTH, size)
+    put_be16(ip + wire.IP_FRAGMENT, i64(0))
+    if marked:
+        store8(ip + wire.IP_TOS, load8(ip + wire.IP_TOS) | _CE)
+    store16(ip + wire.IP_CHECKSUM, i64(0))
+    store16(ip + wire.IP_CHECKSUM, ip_checksum(ip, header))
+
+
+@kernel
+def _mend6(ip, size, header, marked, proto):
+    """IPv6 headers of *header* bytes for a packet of *size*, behind which *proto* follows and no fragment header."""
+    put_be16(ip + wire.IP6_PAYLOAD_LENGTH, size - wire.IP6_HEADER)
+    if marked:
+        put_be16(ip, be16(ip) | _CE << 4)
+    following, at = ip + wire.IP6_NEXT_HEADER, ip + wire.IP6_HEADER
+    while at < ip + header:
+        following = at
+        at += (load8(at + 1) + 1) * UNIT
+    store8(following, proto)
+
+
+@kernel
+def _is_discovery(pkt, meta):
+    """Solicitations, advertisements and redirects of hosts and routers."""
+    return meta.kind == ICMP6 and _ND_FIRST <= load8(pkt + i64(meta.l4)) <= _ND_LAST
