@@ -58,6 +58,11 @@ class Fragments:
         record.datagrams, record.piece = self.datagrams.ctypes.data, self._piece.ctypes.data
         self.address: int = self._table.ctypes.data
 
+    @property
+    def memory(self) -> list[tuple[int, int]]:
+        """Where it lies, as (address, bytes)."""
+        return [(part.ctypes.data, part.nbytes) for part in (self._blocks, self.datagrams, self._piece, self._table)]
+
 
 @kernel
 def piece_of(fragments):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -83,6 +84,19 @@ def whole(pieces: list[Piece]) -> bytes:
     first, data = pieces[0], b"".join(piece.data for piece in pieces)
     marked = first._replace(ecn=CE) if any(piece.ecn == CE for piece in pieces) else first
     return marked.head(len(data), False) + data
+
+
+def hostile_fragments() -> list[bytes]:
+    """Of datagrams that become whole where there is room behind one of them, and of others that lie about lengths."""
+    rng = random.Random(3)
+    made = []
+    for ident in range(60):
+        body = rng.randbytes(rng.choice((9, 40, 100)))
+        pieces = cut(body, [8], version=rng.choice((4, 6)), ident=ident % 7, proto=rng.choice((6, 17, 58, 60, 253)))
+        lie = rng.choice(pieces)._replace(start=rng.choice((0, 8, 2040, 65528)), more=rng.random() < 0.5)
+        frames = [piece.frame + bytes(rng.choice((0, 200))) for piece in rng.sample([*pieces, lie], 3)]
+        made += [*frames, frames[0][: rng.randrange(14, 80)]]
+    return made
 
 
 @dataclass
