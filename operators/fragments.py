@@ -24,7 +24,7 @@ MOST_HEAD = 256
 """Bytes of headers in front of that."""
 
 _KEY = ("src_high", "src_low", "dst_high", "dst_low", "name")
-PIECE = np.dtype([(n, "i8") for n in (*_KEY, "l3", "head", "at", "start", "bytes", "more", "proto", "ecn")])
+PIECE = np.dtype([(n, "i8") for n in (*_KEY, "version", "l3", "head", "at", "start", "bytes", "more", "proto", "ecn")])
 """What a fragment says. head: bytes of the frame in front of the fragment header, of IPv4 all headers'; at: where the data is in
 the frame; start: its place in the datagram; more: 0 in the last; proto: the protocol of what is whole; ecn: the codepoint."""
 

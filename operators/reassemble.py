@@ -7,8 +7,8 @@ had arrived so: parsed anew, no fragment header left. A datagram has room in one
 fragment the others are waited for; it then goes when another fragment comes, or makes room when the table is full and it is the
 oldest. ICMP does not tell of it.
 
-No fragment may overlap another (RFC 5722, here for IPv4 too): all of the datagram that has come is dropped; the same again is
-dropped alone. The first fragment has the headers up to TCP's, whole (RFC 7112, RFC 3128). An IPv6 fragment that is all of its
+No fragment may overlap another (RFC 5722, here for IPv4 too): all of the datagram that has come is dropped. The same fragment again
+is dropped alone, as is one of IPv4 that brings no byte that is not there. The first fragment has the headers up to TCP's, whole (RFC 7112, RFC 3128). An IPv6 fragment that is all of its
 datagram is not mixed with others (RFC 6946). Neighbour discovery is not believed in fragments (RFC 6980).
 """
 
@@ -137,6 +137,7 @@ def _refuse(state, fragments, known, fault):
 @kernel
 def _read(pkt, mbuf, meta, piece):
     """Describe the fragment; what is wrong with it."""
+    piece.version = i64(meta.ip_version)
     piece.l3 = i64(meta.l3)
     whole = _read4(pkt, meta, piece) if meta.ip_version == 4 else _read6(pkt, mbuf, meta, piece)
     size, more = i64(piece.bytes), i64(piece.more)
@@ -145,7 +146,7 @@ def _read(pkt, mbuf, meta, piece):
         return _MALFORMED
     if data_len(mbuf) < i64(piece.at) + size or end > MOST_DATA or i64(piece.head) > MOST_HEAD:
         return _TOO_LONG
-    if i64(piece.start) == 0 and not _has_headers(pkt + i64(piece.at), size, i64(piece.proto), i64(meta.ip_version)):
+    if i64(piece.start) == 0 and not _has_headers(pkt + i64(piece.at), size, i64(piece.proto), i64(piece.version)):
         return _TINY
     return _FITS
 
@@ -258,8 +259,8 @@ def _compare(pkt, datagram, piece):
         seen += i64(load8(marks + k) != 0)
     if seen == 0:
         return _FITS
-    same = seen == behind - first and is_last == (end == total) and _has_bounds(marks, first, behind)
-    return _DUPLICATE if same and _is_same(pkt, datagram, piece) else _OVERLAP
+    known = seen == behind - first and is_last == (end == total) and _is_same(pkt, datagram, piece)
+    return _DUPLICATE if known and (i64(piece.version) == 4 or _has_bounds(marks, first, behind)) else _OVERLAP
 
 
 @kernel

@@ -10,6 +10,8 @@ ETH_GROUP, ETH_GROUP_BIT = 1, 1 << 40
 """The bit that marks group and broadcast addresses: in an address's first byte, and in the address as a 48-bit number."""
 VLAN_TAG = 4
 ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_VLAN, ETHERTYPE_QINQ, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x8100, 0x88A8, 0x86DD
+MTU = 1500
+"""Bytes of the longest IP packet on Ethernet (RFC 894)."""
 MIN_FRAME = 60
 """Shorter frames are padded (IEEE 802.3, 64 bytes less the checksum that the device adds)."""
 

@@ -99,6 +99,15 @@ def hostile_fragments() -> list[bytes]:
     return made
 
 
+def is_known(piece: Piece, others: list[Piece]) -> bool:
+    """Has the same fragment come before; for IPv4, is there no byte in it that has not?"""
+    if piece.version == 6:
+        return (piece.start, piece.data, piece.more) in [(other.start, other.data, other.more) for other in others]
+    known = {other.start + k: byte for other in others for k, byte in enumerate(other.data)}
+    ends = [other.end for other in others if not other.more]
+    return (piece.end in ends) != piece.more and all(known.get(piece.start + k) == byte for k, byte in enumerate(piece.data))
+
+
 @dataclass
 class Model:
     """What becomes of fragments. `counters` are those of `reassemble`."""
@@ -132,7 +141,7 @@ class Model:
                 self._drop(next(iter(self.waiting)), "evicted")
             self.waiting[key] = self.now, []
         others = self.waiting[key][1]
-        if (piece.start, piece.data, piece.more) in [(other.start, other.data, other.more) for other in others]:
+        if is_known(piece, others):
             return self._lose("duplicate")
         ends = [other.end for other in others if not other.more]
         if any(piece.end > end or (not piece.more and piece.end != end) for end in ends):

@@ -21,12 +21,12 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import Ether
 
 from dpdk_io.jit import JIT
-from operators import parse as p
 from operators.fragments import Fragments
+from operators.icmp_echo import icmp_echo
 from operators.parse import parse
 from operators.reassemble import reassemble
 from operators.to_kernel import to_kernel
-from pipeline import SLOW, operator
+from pipeline import NEXT, operator
 from pipeline.testing import Bench
 from tests.operators.fragments_model import CE, ECT, NOT_ECT, Model, Piece, cut, whole
 from tests.operators.frames import ETHER, IP4, IP6
@@ -35,15 +35,16 @@ from tests.operators.models import FIELDS, expected
 CAPACITY = 4
 RATE = 10**15
 """Cycles in a second: those that really pass are next to nothing."""
+PINGED = 0x0A040507
 BODY = bytes((0, 9, 0, 9, 0, 40, 0, 0, 1, 2, 3, 4, 0x50)) + bytes(range(13, 100))
 """Makes sense as UDP and as TCP."""
 
 
 @operator(state=[("readable", "i8")])
 def note_length(length, state):
-    """Remember how many bytes can be read, and hand the packet on."""
+    """Remember how many bytes can be read."""
     state.readable = length
-    return SLOW
+    return NEXT
 
 
 class Rig:
@@ -51,7 +52,8 @@ class Rig:
 
     def __init__(self) -> None:
         self.table = Fragments(capacity=CAPACITY, rate=RATE)
-        self.bench = Bench([parse, reassemble, note_length], resources={"fragments": lambda core: self.table})
+        echo = icmp_echo(ip=PINGED, mask=0xFFFFFFFF)
+        self.bench = Bench([parse, reassemble, note_length, echo, to_kernel], resources={"fragments": lambda core: self.table})
         self._state: Any = self.bench.core.states[1][0]
 
     def reset(self) -> None:
@@ -65,7 +67,7 @@ class Rig:
     def put(self, frame: bytes, segment: int = 2048) -> bytes | None:
         """The frame that goes on, with all that parse says of it."""
         (outcome,) = self.bench.run([frame], segment=segment)
-        if outcome.verdict == "drop":
+        if outcome.verdict != "slow":
             return None
         assert {name: outcome.meta[name] for name in FIELDS} == expected(outcome.frame)
         assert int(self.bench.core.states[2]["readable"][0]) == len(outcome.frame)
@@ -154,17 +156,28 @@ def test_a_duplicate_changes_nothing(rig: Rig, version: int) -> None:
 
 
 @FAMILIES
+@pytest.mark.parametrize("start", [0, 8, 16])
+def test_a_part_of_a_fragment_again(rig: Rig, version: int, start: int) -> None:
+    """RFC 8200 section 4.5 lets none but exact duplicates of IPv6 pass."""
+    pieces = cut(BODY, [24, 16], version=version)
+    again = Piece(version=version, start=start, data=BODY[start : start + 8], more=True)
+    assert [rig.put(piece.frame) for piece in (pieces[0], again, pieces[1])] == [None] * 3
+    assert (rig.put(pieces[2].frame) == whole(pieces)) == (version == 4)
+    assert rig.counters == ({"whole": 1, "duplicate": 1} if version == 4 else {"overlap": 2, "unfinished": 2})
+
+
+@FAMILIES
 @pytest.mark.parametrize(
     "other",
     [
-        Piece(start=8, data=BODY[8:16], more=True),
+        Piece(start=8, data=bytes(8), more=True),
         Piece(start=0, data=BODY[:32], more=True),
         Piece(start=16, data=BODY[16:32], more=True),
         Piece(start=0, data=bytes(24), more=True),
         Piece(start=40, data=BODY[40:-1]),
         Piece(start=40, data=BODY[40:] + b"x"),
         Piece(start=200, data=BODY[:8], more=True),
-        Piece(start=40, data=BODY[40:96], more=True),
+        Piece(start=40, data=bytes(56), more=True),
         Piece(start=16, data=BODY[16:24]),
     ],
     ids=["within", "longer", "across", "other bytes", "shorter", "longer last", "beyond", "no last", "an earlier last"],
@@ -298,6 +311,30 @@ def test_what_is_malformed_when_whole_is_dropped_whole(rig: Rig) -> None:
     nested = Piece(version=6, data=bytes((17, 0, 0, 0, 0, 0, 0, 1)) + BODY, proto=44)
     assert rig.put(nested.frame) is None
     assert rig.counters == {"malformed": 1}
+
+
+SCENARIOS = {
+    "basic": ((0, 504, 1008), True),
+    "out of order": ((1008, 0, 504), True),
+    "duplicate": ((0, 504, 504, 1008), True),
+    "subset": ((0, 504, 256, 1008), True),
+    "overlap": ((0, 760, 504, 1008), False),
+}
+
+
+@pytest.mark.conformance("packetimpact:IPv4FragmentReassembly")
+@pytest.mark.parametrize(("starts", "answered"), SCENARIOS.values(), ids=SCENARIOS)
+def test_a_ping_in_fragments(rig: Rig, starts: tuple[int, ...], answered: bool) -> None:
+    ping = Ether(bytes(ETHER / IP(src="10.1.2.3", dst="10.4.5.7", id=5) / ICMP(id=1, seq=2) / random.Random(2).randbytes(1472)))
+    message = bytes(ping[ICMP])
+    for start in starts:
+        size = 128 if start == 256 else 504
+        head = IP(src="10.1.2.3", dst="10.4.5.7", id=5, proto=1, frag=start // 8, flags="MF" if start + size < len(message) else 0)
+        outcome = rig.bench.run([bytes(ETHER / head / message[start : start + size])])[0]
+    assert (outcome.verdict == "tx") == answered
+    if answered:
+        answer = Ether(src=ping.dst, dst=ping.src) / IP(src="10.4.5.7", dst="10.1.2.3", id=5) / ICMP(type=0, id=1, seq=2)
+        assert outcome.frame == bytes(answer / message[8:])
 
 
 def test_packets_that_are_no_fragments_go_on(rig: Rig) -> None:
