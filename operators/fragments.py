@@ -23,12 +23,16 @@ MOST_DATA = DATA_ROOM
 MOST_HEAD = 256
 """Bytes of headers in front of that."""
 
+FITS, MALFORMED, TINY, TOO_LONG, DUPLICATE, OVERLAP, CONFLICT, TIMED_OUT, EVICTED = range(9)
+"""What comes of a fragment, or of all that have come of a datagram."""
+
 _KEY = ("src_high", "src_low", "dst_high", "dst_low", "name")
 PIECE = np.dtype([(n, "i8") for n in (*_KEY, "version", "l3", "head", "at", "start", "bytes", "more", "proto", "ecn")])
 """What a fragment says. head: bytes of the frame in front of the fragment header, of IPv4 all headers'; at: where the data is in
 the frame; start: its place in the datagram; more: 0 in the last; proto: the protocol of what is whole; ecn: the codepoint."""
 
-DATAGRAM = np.dtype([(n, "i8") for n in (*_KEY, "l3", "head", "proto", "began", "fragments", "units", "reach", "total", "ecns", "block")])
+_KEPT = ("l3", "head", "proto", "began", "fragments", "units", "reach", "total", "ecns", "block")
+DATAGRAM = np.dtype([(n, "i8") for n in (*_KEY, *_KEPT)])
 """began: when the first fragment came; fragments: how many have, 0: the place is free; units: received; reach: where the data
 ends that has come; total: where the datagram ends, -1: not known; ecns: a bit for each codepoint seen; block: its memory."""
 

@@ -1,7 +1,7 @@
 """icmp6_echo: answer pings to the engine's IPv6 addresses (RFC 4443 section 4.2).
 
-Requests to a group are not answered, nor those behind extension headers: they go on, as all other packets do. One that is longer than
-*mtu* bytes is dropped: the answer must have all that it has, and would be as long.
+Requests to a group are not answered, nor those behind extension headers: they go on, as all other packets do. One that is longer
+than *mtu* bytes is dropped: the answer must have all that it has, and would be as long.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Answered are echo requests to *count* addresses from *ip* on, all of them seen under *mask*: by default, to any. Requests sent to
 a group or broadcast address are not answered: they go on, as all other packets do. So do fragments; with `reassemble` before it
-there are none. An answer of more than *mtu* bytes loses its end (RFC 1122 section 3.2.2.6). The answer's checksum is the request's
-plus what the type is less; unlike RFC 1624's way this is right for a message of zeros too.
+there are none. An answer of more than *mtu* bytes loses its end (RFC 1122 section 3.2.2.6). The checksum of a whole one is the
+request's plus what the type is less; unlike RFC 1624's way this is right for a message of zeros too.
 """
 
 from __future__ import annotations

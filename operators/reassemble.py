@@ -2,14 +2,15 @@
 
 Pipeline("mine", [parse, reassemble, ...], resources={"fragments": Fragments})
 
-Stands behind parse. A fragment is copied and gone; the one that makes a datagram whole becomes that datagram, and goes on as if it
-had arrived so: parsed anew, no fragment header left. A datagram has room in one mbuf or is dropped. For 60 seconds after its first
-fragment the others are waited for; it then goes when another fragment comes, or makes room when the table is full and it is the
-oldest. ICMP does not tell of it.
+Stands behind parse. A fragment is copied and gone; the one that makes a datagram whole becomes that datagram, and goes on as if
+it had arrived so: parsed anew, no fragment header left. What does not go into one mbuf is dropped. For 60 seconds after the first
+fragment of a datagram the others are waited for; it is dropped when another fragment comes after that, or, as the oldest in a
+full table, before. ICMP does not tell of it.
 
-No fragment may overlap another (RFC 5722, here for IPv4 too): all of the datagram that has come is dropped. The same fragment again
-is dropped alone, as is one of IPv4 that brings no byte that is not there. The first fragment has the headers up to TCP's, whole (RFC 7112, RFC 3128). An IPv6 fragment that is all of its
-datagram is not mixed with others (RFC 6946). Neighbour discovery is not believed in fragments (RFC 6980).
+No fragment may overlap another (RFC 5722, here for IPv4 too): all of the datagram that has come is dropped. The same fragment
+again is dropped alone, as is one of IPv4 that brings no byte that is not there. The first fragment has the headers up to TCP's,
+whole (RFC 7112, RFC 3128). An IPv6 fragment that is all of its datagram is not mixed with others (RFC 6946). Neighbour discovery
+is not believed in fragments (RFC 6980).
 """
 
 from __future__ import annotations
@@ -17,32 +18,36 @@ from __future__ import annotations
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import kernel, rare
 from dpdk_io.mbuf import data_len, nb_segs, set_length, tailroom
-from dpdk_io.memory import be16, be32, be64, copy, i64, load8, put_be16, record_at, store8, store16
+from dpdk_io.memory import be16, copy, i64, load8, put_be16, record_at, store8, store16
 from operators import wire
+from operators.fragment_header import describe
 from operators.fragments import (
+    CONFLICT,
     DATA,
+    DUPLICATE,
+    EVICTED,
+    FITS,
     HEAD,
+    MALFORMED,
     MARKS,
     MOST_DATA,
-    MOST_HEAD,
+    OVERLAP,
     TABLE,
+    TIMED_OUT,
+    TINY,
+    TOO_LONG,
     UNIT,
     begin,
     datagram_at,
     is_part,
     piece_of,
-)
-from operators.parse import FRAGMENT, ICMP6, OK, is_extension, parse, read_headers
+)  # fmt: skip
+from operators.parse import FRAGMENT, ICMP6, OK, parse, read_headers
 from pipeline import DROP, NEXT, operator
-from tcp import header as tcp_header
 from tcp.checksum import ip_checksum
-
-_FITS, _MALFORMED, _TINY, _TOO_LONG, _DUPLICATE, _OVERLAP, _CONFLICT, _TIMED_OUT, _EVICTED = range(9)
-"""What comes of a fragment, or of all that have come of a datagram."""
 
 _BEGINS, _GOES_ON = 1, 2
 """Marks of units: the first of a fragment, and the others."""
-_MOST = 0xFFFF
 _NOT_ECT, _CE = 0, 3
 """Codepoints (RFC 3168)."""
 _ND_FIRST, _ND_LAST = 133, 137
@@ -66,152 +71,50 @@ def reassemble(pkt, mbuf, meta, state, now, fragments):
 def _take_in(pkt, mbuf, meta, state, now, fragments):
     """Keep what is in the fragment; the verdict."""
     piece = piece_of(fragments)
-    fault = _read(pkt, mbuf, meta, piece)
-    if fault == _MALFORMED:
-        _lose(state, fault, i64(1))
-        return DROP
+    fault = describe(pkt, mbuf, meta, piece)
     alone = i64(piece.start) == 0 and not i64(piece.more)
-    known = i64(-1) if alone else _find(state, fragments, piece, now)
-    if fault != _FITS:
-        _refuse(state, fragments, known, fault)
-        return DROP
-    if known < 0:
-        known = i64(record_at(fragments, TABLE).capacity) if alone else _claim(state, fragments)
-        begin(datagram_at(fragments, known), piece, now)
-    datagram = datagram_at(fragments, known)
-    fault = _compare(pkt, datagram, piece)
-    if fault == _DUPLICATE:
-        _lose(state, fault, i64(1))
-        return DROP
-    if fault != _FITS:
-        _refuse(state, fragments, known, fault)
-        return DROP
-    _store(pkt, datagram, piece)
-    state.unfinished += 1
-    if i64(datagram.total) < 0 or i64(datagram.units) * UNIT < i64(datagram.total):
-        return DROP
-    return _finish(pkt, mbuf, meta, state, datagram)
+    known = i64(-1) if alone or fault == MALFORMED else _find(state, fragments, piece, now)
+    if fault == FITS:
+        if known < 0:
+            known = i64(record_at(fragments, TABLE).capacity) if alone else _claim(state, fragments)
+            begin(datagram_at(fragments, known), piece, now)
+        fault = _compare(pkt, datagram_at(fragments, known), piece)
+    if fault == FITS:
+        return _add(pkt, mbuf, meta, state, datagram_at(fragments, known), piece)
+    if known >= 0 and fault != DUPLICATE:
+        _end(state, datagram_at(fragments, known), fault)
+    _lose(state, fault, i64(1))
+    return DROP
 
 
 @kernel
 def _lose(state, fault, n):
     """Count *n* fragments."""
-    if fault == _MALFORMED:
+    if fault == MALFORMED:
         state.malformed += n
-    elif fault == _TINY:
+    elif fault == TINY:
         state.tiny += n
-    elif fault == _TOO_LONG:
+    elif fault == TOO_LONG:
         state.too_long += n
-    elif fault == _DUPLICATE:
+    elif fault == DUPLICATE:
         state.duplicate += n
-    elif fault == _OVERLAP:
+    elif fault == OVERLAP:
         state.overlap += n
-    elif fault == _CONFLICT:
+    elif fault == CONFLICT:
         state.conflict += n
-    elif fault == _TIMED_OUT:
+    elif fault == TIMED_OUT:
         state.timed_out += n
-    elif fault == _EVICTED:
+    elif fault == EVICTED:
         state.evicted += n
 
 
 @kernel
 def _end(state, datagram, fault):
-    """Nothing is waited for any more: what has come is lost, or whole if it _FITS."""
+    """Nothing is waited for any more: what has come is lost, or whole if it FITS."""
     n = i64(datagram.fragments)
     datagram.fragments = 0
     state.unfinished -= n
     _lose(state, fault, n)
-
-
-@kernel
-def _refuse(state, fragments, known, fault):
-    """A fragment is lost, and what has come before of its datagram if that is *known*."""
-    if known >= 0:
-        _end(state, datagram_at(fragments, known), fault)
-    _lose(state, fault, i64(1))
-
-
-# What a fragment says.
-
-
-@kernel
-def _read(pkt, mbuf, meta, piece):
-    """Describe the fragment; what is wrong with it."""
-    piece.version = i64(meta.ip_version)
-    piece.l3 = i64(meta.l3)
-    whole = _read4(pkt, meta, piece) if meta.ip_version == 4 else _read6(pkt, mbuf, meta, piece)
-    size, more = i64(piece.bytes), i64(piece.more)
-    end = i64(piece.start) + size
-    if not whole or size <= 0 or end > _MOST or (more and size % UNIT != 0):
-        return _MALFORMED
-    if data_len(mbuf) < i64(piece.at) + size or end > MOST_DATA or i64(piece.head) > MOST_HEAD:
-        return _TOO_LONG
-    if i64(piece.start) == 0 and not _has_headers(pkt + i64(piece.at), size, i64(piece.proto), i64(piece.version)):
-        return _TINY
-    return _FITS
-
-
-@kernel
-def _read4(pkt, meta, piece):
-    """The IPv4 header; the VLAN belongs to the key."""
-    ip = pkt + i64(meta.l3)
-    word = be16(ip + wire.IP_FRAGMENT)
-    piece.src_high = 0
-    piece.dst_high = 0
-    piece.src_low = be32(ip + wire.IP_SRC)
-    piece.dst_low = be32(ip + wire.IP_DST)
-    piece.name = (4 << 12 | i64(meta.vlan)) << 40 | i64(meta.l4_proto) << 32 | be16(ip + wire.IP_ID)
-    piece.head = i64(meta.l4)
-    piece.at = i64(meta.l4)
-    piece.bytes = be16(ip + wire.IP_TOTAL_LENGTH) - (i64(meta.l4) - i64(meta.l3))
-    piece.start = (word & wire.IP_OFFSET) * UNIT
-    piece.more = word & wire.IP_MORE_FRAGMENTS
-    piece.proto = i64(meta.l4_proto)
-    piece.ecn = load8(ip + wire.IP_TOS) & 3
-    return True
-
-
-@kernel
-def _read6(pkt, mbuf, meta, piece):
-    """The IPv6 header and the fragment header, False: not all of it is there. Fragments of a datagram may differ in what they say
-    follows: the first one's word counts."""
-    ip, fragment = pkt + i64(meta.l3), pkt + i64(meta.l4)
-    at = i64(meta.l4) + wire.IP6_FRAGMENT_SIZE
-    size = i64(meta.l3) + wire.IP6_HEADER + be16(ip + wire.IP6_PAYLOAD_LENGTH) - at
-    if size < 0 or data_len(mbuf) < at:
-        return False
-    word = be16(fragment + wire.IP6_FRAGMENT_OFFSET)
-    piece.src_high = be64(ip + wire.IP6_SRC)
-    piece.src_low = be64(ip + wire.IP6_SRC + 8)
-    piece.dst_high = be64(ip + wire.IP6_DST)
-    piece.dst_low = be64(ip + wire.IP6_DST + 8)
-    piece.name = (6 << 12 | i64(meta.vlan)) << 40 | be32(fragment + wire.IP6_FRAGMENT_ID)
-    piece.head = i64(meta.l4)
-    piece.at = at
-    piece.bytes = size
-    piece.start = word & ~(UNIT - 1)
-    piece.more = word & 1
-    piece.proto = load8(fragment)
-    piece.ecn = be16(ip) >> 4 & 3
-    return True
-
-
-@kernel
-def _has_headers(address, size, proto, version):
-    """Are the extension headers and TCP's whole in the first *size* bytes of a datagram?"""
-    while version == 6 and is_extension(proto):
-        if size < UNIT:
-            return False
-        proto = load8(address)
-        skipped = (load8(address + 1) + 1) * UNIT
-        address += skipped
-        size -= skipped
-    if proto != wire.PROTO_TCP:
-        return size > 0
-    return size >= tcp_header.HEADER_LEN and size >= tcp_header.header_len(address)
-
-
-# Datagrams.
 
 
 @kernel
@@ -224,7 +127,7 @@ def _find(state, fragments, piece, now):
         if i64(datagram.fragments) == 0:
             continue
         if now - i64(datagram.began) > i64(table.lifetime):
-            _end(state, datagram, i64(_TIMED_OUT))
+            _end(state, datagram, i64(TIMED_OUT))
         elif is_part(datagram, piece):
             found = k
     return found
@@ -240,7 +143,7 @@ def _claim(state, fragments):
             return k
         if i64(datagram.began) < i64(datagram_at(fragments, oldest).began):
             oldest = k
-    _end(state, datagram_at(fragments, oldest), i64(_EVICTED))
+    _end(state, datagram_at(fragments, oldest), i64(EVICTED))
     return oldest
 
 
@@ -251,16 +154,16 @@ def _compare(pkt, datagram, piece):
     end = start + i64(piece.bytes)
     is_last = not i64(piece.more)
     if (total >= 0 and (end > total or (is_last and end != total))) or (is_last and i64(datagram.reach) > end):
-        return _CONFLICT
+        return CONFLICT
     first, behind = start // UNIT, (end + UNIT - 1) // UNIT
     marks = i64(datagram.block) + MARKS
     seen = i64(0)
     for k in range(first, behind):
         seen += i64(load8(marks + k) != 0)
     if seen == 0:
-        return _FITS
+        return FITS
     known = seen == behind - first and is_last == (end == total) and _is_same(pkt, datagram, piece)
-    return _DUPLICATE if known and (i64(piece.version) == 4 or _has_bounds(marks, first, behind)) else _OVERLAP
+    return DUPLICATE if known and (i64(piece.version) == 4 or _has_bounds(marks, first, behind)) else OVERLAP
 
 
 @kernel
@@ -306,15 +209,16 @@ def _store(pkt, datagram, piece):
     datagram.ecns = i64(datagram.ecns) | 1 << i64(piece.ecn)
 
 
-# What is whole.
-
-
 @kernel
-def _finish(pkt, mbuf, meta, state, datagram):
-    """The fragment that has come last becomes the datagram; the verdict."""
+def _add(pkt, mbuf, meta, state, datagram, piece):
+    """The fragment fits; should it be the last that was missing, it becomes the datagram. The verdict."""
+    _store(pkt, datagram, piece)
+    state.unfinished += 1
+    if i64(datagram.total) < 0 or i64(datagram.units) * UNIT < i64(datagram.total):
+        return DROP
     fault = _become(pkt, mbuf, meta, datagram)
     _end(state, datagram, fault)
-    if fault != _FITS:
+    if fault != FITS:
         return DROP
     state.whole += 1
     return NEXT
@@ -322,14 +226,14 @@ def _finish(pkt, mbuf, meta, state, datagram):
 
 @kernel
 def _become(pkt, mbuf, meta, datagram):
-    """Write the datagram where the fragment is, and parse it; what is wrong with it. A mark of congestion on any fragment is kept,
-    but not beside one whose sender knows of no marks (RFC 3168 section 5.3)."""
+    """Write the datagram where the fragment is, and parse it; what is wrong with it. A mark of congestion on any fragment is
+    kept, but not beside one whose sender knows of no marks (RFC 3168 section 5.3)."""
     size = i64(datagram.head) + i64(datagram.total)
     marked = i64(datagram.ecns) >> _CE & 1
     if marked and i64(datagram.ecns) >> _NOT_ECT & 1:
-        return _CONFLICT
+        return CONFLICT
     if nb_segs(mbuf) != 1 or size > min(data_len(mbuf) + tailroom(mbuf), MOST_DATA):
-        return _TOO_LONG
+        return TOO_LONG
     copy(pkt, i64(datagram.block) + HEAD, i64(datagram.head))
     copy(pkt + i64(datagram.head), i64(datagram.block) + DATA, i64(datagram.total))
     set_length(mbuf, size)
@@ -339,8 +243,8 @@ def _become(pkt, mbuf, meta, datagram):
     else:
         _mend6(ip, size - i64(datagram.l3), i64(datagram.head) - i64(datagram.l3), marked, i64(datagram.proto))
     if read_headers(pkt, size, mbuf, meta) != OK or meta.kind == FRAGMENT or _is_discovery(pkt, meta):
-        return _MALFORMED
-    return _FITS
+        return MALFORMED
+    return FITS
 
 
 @kernel

@@ -128,9 +128,9 @@ def _declare(
     # A pipeline calls an operator from one place, once for every packet: merged into the loop, that is no call at all.
     compiled = (compile_inlined if kind == "packet" else compile_kernel)(function)
     made = Operator(
-        name, doc[0], kind, compiled, tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops), reserve=reserve,
-        resizes=resizes,
-    )
+        name, doc[0], kind, compiled, tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops),
+        reserve=reserve, resizes=resizes,
+    )  # fmt: skip
     _check_record(made)
     check_returns(name, function)
     check_use(name, function, "meta", {*reads, *(f[0] for f in writes)}, {f[0] for f in writes})
@@ -163,11 +163,13 @@ def operator(
 
     state: fields (name, dtype) of the operator's own record on each core; params: name -> (dtype, default), in the same record;
     reads: metadata fields it needs; writes: metadata fields (name, dtype) it sets; drops: names of state fields that count why it
-    dropped a packet, and reach the run's result as `operator.name`; resizes: packets may go on with another length, `length` is then
-    read anew. The function names what it wants of pkt, length,
-    mbuf, meta, from_port, state, now, out and the pipeline's resources. PipelineError for a declaration that cannot work.
+    dropped a packet, and reach the run's result as `operator.name`; resizes: packets may go on with another length, which is then
+    read anew. The function names what it wants of pkt, length, mbuf, meta, from_port, state, now, out and the pipeline's
+    resources. PipelineError for a declaration that cannot work.
     """
-    return _decorate(function, "packet", state=state, params=params or {}, reads=reads, writes=writes, drops=drops, resizes=resizes)
+    return _decorate(
+        function, "packet", state=state, params=params or {}, reads=reads, writes=writes, drops=drops, resizes=resizes
+    )
 
 
 def tick(

@@ -25,7 +25,7 @@ class Reassembly:
     def __init__(self) -> None:
         self._waiting = Fragments(rate=_MICROSECONDS)
         self._frame = np.zeros(_MOST, np.uint8)
-        self._mbufs = aligned(1, MBUF)
+        self._mbufs: Any = aligned(1, MBUF)
         self._metas = aligned(1, meta_dtype({field[0]: np.dtype(field[1]) for field in parse.writes}))
         self._parsing, self._states = parse.new_state(), reassemble.new_state()
         self._mbufs.buf_addr, self._mbufs.buf_len, self._mbufs.nb_segs = self._frame.ctypes.data, _MOST, 1
@@ -40,7 +40,7 @@ class Reassembly:
         if parse.function(pkt, len(frame), mbuf, meta, self._parsing[0]) != NEXT:
             return None
         verdict = reassemble.function(pkt, mbuf, meta, self._states[0], now, self._waiting.address)
-        return self._frame[: int(self._mbufs.data_len[0])].tobytes() if verdict == NEXT else None
+        return self._frame[: int(self._mbufs[0].data_len)].tobytes() if verdict == NEXT else None
 
     def drops(self) -> dict[str, int]:
         """Fragments that are lost, or wait for others, by reason, as far as there are any."""

@@ -65,11 +65,8 @@ def test_a_connection(rig: Rig) -> None:
     rig.shakes_hands()
     fd = rig.done(f"ACCEPT {fd}")
     tcp = TCP(sport=THEIR_PORT, dport=OUR_PORT, flags="PA", seq=(rig.irs + 1) % 2**32, ack=(rig.iss + 1) % 2**32)
-    if rig.ip6:
-        packet = rig.from_peer() / IPv6ExtHdrFragment(id=9) / tcp / Raw(DATA)
-    else:
-        packet = rig.from_peer(id=9) / tcp / Raw(DATA)
-    for piece in cut(packet):
+    ip = rig.from_peer() / IPv6ExtHdrFragment(id=9) if rig.ip6 else rig.from_peer(id=9)
+    for piece in cut(ip / tcp / Raw(DATA)):
         rig.put(piece)
     assert rig.done(f"READ {fd} 5000") == len(DATA)
 

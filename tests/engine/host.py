@@ -74,7 +74,8 @@ def pipeline() -> Pipeline:
         ),
         GroupBy("kind", {TCP6: [tcp6_check]}, otherwise=[tcp_check]), Stage(), tcp_state,
     ]  # fmt: skip
-    given = {name: lambda index, name=name: _resources[name] for name in ("tcp", "steering", "neighbours", "neighbours6", "fragments")}
+    names = ("tcp", "steering", "neighbours", "neighbours6", "fragments")
+    given = {name: lambda index, name=name: _resources[name] for name in names}
     return Pipeline("engine_tests", steps, given)
 
 

@@ -1,4 +1,4 @@
-"""Reassembly as one would write it without a care for speed: a list of pieces for each datagram; and frames that are fragments."""
+"""Reassembly without a care for speed, as a list of pieces for each datagram; and frames that are fragments."""
 
 from __future__ import annotations
 
