@@ -32,7 +32,7 @@ _PLAIN_START = 0x450008
 _PLAIN_MIDDLE = wire.PROTO_TCP << 24
 """Neither more fragments nor an offset; between them and the protocol, the TTL may be anything."""
 
-OK, _RUNT, _BAD_IP, _IP_CHECKSUM, _BAD_TCP, _BAD_UDP, _BAD_ICMP, _BAD_ARP = range(8)
+_OK, _RUNT, _BAD_IP, _IP_CHECKSUM, _BAD_TCP, _BAD_UDP, _BAD_ICMP, _BAD_ARP = range(8)
 
 
 @operator(
@@ -48,7 +48,7 @@ def parse(pkt, length, mbuf, meta, state):
     if likely(length >= _PLAIN_SIZE and _plain(pkt, length, meta)):
         return NEXT
     fault = read_headers(pkt, length, mbuf, meta)
-    if fault == OK:
+    if fault == _OK:
         return NEXT
     _count(state, fault)
     return DROP
@@ -126,7 +126,7 @@ def _clear(meta):
 
 @rare
 def read_headers(pkt, length, mbuf, meta):
-    """All of parse for a frame of any kind; what is wrong with it, OK: nothing."""
+    """All of parse for a frame of any kind; what is wrong with it, 0: nothing."""
     if length < wire.ETH_HEADER:
         return _RUNT
     l3 = i64(wire.ETH_HEADER)
@@ -148,8 +148,8 @@ def read_headers(pkt, length, mbuf, meta):
         return _ipv6(pkt, l3, length, mbuf, meta)
     if ethertype == wire.ETHERTYPE_ARP:
         meta.kind = ARP
-        return OK if length >= l3 + wire.ARP_SIZE else _BAD_ARP
-    return OK
+        return _OK if length >= l3 + wire.ARP_SIZE else _BAD_ARP
+    return _OK
 
 
 @kernel
@@ -171,7 +171,7 @@ def _ipv4(pkt, l3, length, mbuf, meta):
     meta.l4 = l3 + header
     if be16(ip + wire.IP_FRAGMENT) & wire.IP_MORE_FRAGMENTS_OR_OFFSET:
         meta.kind = FRAGMENT
-        return OK
+        return _OK
     return _transport(pkt, l3 + header, l3 + total, length, meta)
 
 
@@ -206,7 +206,7 @@ def _ipv6(pkt, l3, length, mbuf, meta):
     meta.l4 = l4
     if proto == wire.IP6_FRAGMENT:
         meta.kind = FRAGMENT
-        return OK
+        return _OK
     return _transport(pkt, l4, end, length, meta)
 
 
@@ -216,7 +216,7 @@ def _under_way(l4, meta):
     meta.kind = IP6_OTHER
     meta.l4_proto = wire.IP6_ROUTING
     meta.l4 = l4
-    return OK
+    return _OK
 
 
 @kernel
@@ -231,7 +231,7 @@ def _transport(pkt, l4, end, length, meta):
     proto = i64(meta.l4_proto)
     if length < end:
         meta.kind = SEGMENTED
-        return OK
+        return _OK
     if proto == wire.PROTO_TCP:
         return _tcp(pkt, l4, end, meta)
     if proto == wire.PROTO_UDP:
@@ -239,7 +239,7 @@ def _transport(pkt, l4, end, length, meta):
     if proto == (wire.PROTO_ICMP if meta.ip_version == 4 else wire.PROTO_ICMP6):
         return _icmp(l4, end, meta)
     meta.kind = IP_OTHER if meta.ip_version == 4 else IP6_OTHER
-    return OK
+    return _OK
 
 
 @kernel
@@ -259,7 +259,7 @@ def _tcp(pkt, l4, end, meta):
     meta.wnd = be16(tcp + tcp_header.WINDOW)
     meta.payload = l4 + size
     meta.payload_len = end - l4 - size
-    return OK
+    return _OK
 
 
 @kernel
@@ -274,7 +274,7 @@ def _udp(pkt, l4, end, meta):
     meta.dport = be16(pkt + l4 + 2)
     meta.payload = l4 + wire.UDP_HEADER
     meta.payload_len = datagram - wire.UDP_HEADER
-    return OK
+    return _OK
 
 
 @kernel
@@ -284,4 +284,4 @@ def _icmp(l4, end, meta):
     meta.kind = ICMP if meta.ip_version == 4 else ICMP6
     meta.payload = l4 + wire.ICMP_HEADER
     meta.payload_len = end - l4 - wire.ICMP_HEADER
-    return OK
+    return _OK

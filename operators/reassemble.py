@@ -42,7 +42,7 @@ from operators.fragments import (
     is_part,
     piece_of,
 )  # fmt: skip
-from operators.parse import FRAGMENT, ICMP6, OK, parse, read_headers
+from operators.parse import FRAGMENT, ICMP6, parse, read_headers
 from pipeline import DROP, NEXT, operator
 from tcp.checksum import ip_checksum
 
@@ -242,7 +242,7 @@ def _become(pkt, mbuf, meta, datagram):
         _mend4(ip, size - i64(datagram.l3), i64(datagram.head) - i64(datagram.l3), marked)
     else:
         _mend6(ip, size - i64(datagram.l3), i64(datagram.head) - i64(datagram.l3), marked, i64(datagram.proto))
-    if read_headers(pkt, size, mbuf, meta) != OK or meta.kind == FRAGMENT or _is_discovery(pkt, meta):
+    if read_headers(pkt, size, mbuf, meta) != 0 or meta.kind == FRAGMENT or _is_discovery(pkt, meta):
         return MALFORMED
     return FITS
 
