@@ -18,7 +18,7 @@ from __future__ import annotations
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import kernel, rare
 from dpdk_io.mbuf import data_len, nb_segs, set_length, tailroom
-from dpdk_io.memory import be16, copy, i64, load8, put_be16, record_at, store8, store16
+from dpdk_io.memory import be16, copy_many, i64, load8, put_be16, record_at, store8, store16
 from operators import wire
 from operators.fragment_header import describe
 from operators.fragments import (
@@ -87,7 +87,7 @@ def _take_in(pkt, mbuf, meta, state, now, fragments):
     return DROP
 
 
-@kernel
+@rare
 def _lose(state, fault, n):
     """Count *n* fragments."""
     if fault == MALFORMED:
@@ -108,7 +108,7 @@ def _lose(state, fault, n):
         state.evicted += n
 
 
-@kernel
+@rare
 def _end(state, datagram, fault):
     """Nothing is waited for any more: what has come is lost, or whole if it FITS."""
     n = i64(datagram.fragments)
@@ -195,9 +195,9 @@ def _store(pkt, datagram, piece):
     store8(block + MARKS + first, i64(_BEGINS))
     for k in range(first + 1, behind):
         store8(block + MARKS + k, i64(_GOES_ON))
-    copy(block + DATA + start, pkt + i64(piece.at), size)
+    copy_many(block + DATA + start, pkt + i64(piece.at), size)
     if start == 0:
-        copy(block + HEAD, pkt, i64(piece.head))
+        copy_many(block + HEAD, pkt, i64(piece.head))
         datagram.l3 = i64(piece.l3)
         datagram.head = i64(piece.head)
         datagram.proto = i64(piece.proto)
@@ -234,8 +234,8 @@ def _become(pkt, mbuf, meta, datagram):
         return CONFLICT
     if nb_segs(mbuf) != 1 or size > min(data_len(mbuf) + tailroom(mbuf), MOST_DATA):
         return TOO_LONG
-    copy(pkt, i64(datagram.block) + HEAD, i64(datagram.head))
-    copy(pkt + i64(datagram.head), i64(datagram.block) + DATA, i64(datagram.total))
+    copy_many(pkt, i64(datagram.block) + HEAD, i64(datagram.head))
+    copy_many(pkt + i64(datagram.head), i64(datagram.block) + DATA, i64(datagram.total))
     set_length(mbuf, size)
     ip = pkt + i64(datagram.l3)
     if load8(ip) >> 4 == 4:
