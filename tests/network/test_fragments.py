@@ -59,7 +59,8 @@ def test_pings_and_transfers_in_fragments(lab: Lab) -> None:
     assert run.drops == {}
     assert_all_accounted_for(run)
     assert run.result["beside_tcp"]["reassemble"] > 200
-    assert run.result["server"]["Mismatches"] == run.result["server"]["Retransmissions"] == 0
+    assert run.result["server"]["Mismatches"] == 0
+    assert run.result["server"]["Retransmissions"] <= run.few
 
 
 def test_an_endpoint_answers_pings_in_fragments(lab: Lab, tmp_path: Path) -> None:
