@@ -8,9 +8,10 @@ from operators.icmp_echo import icmp_echo
 from operators.nd_responder import nd_responder
 from operators.neighbours import arp_learn
 from operators.neighbours6 import nd_learn
+from operators.reassemble import reassemble
 from pipeline import SLOW, Core
 
-_TAKERS = {step.name for step in (arp_responder, arp_learn, icmp_echo, nd_responder, nd_learn, icmp6_echo)}
+_TAKERS = {step.name for step in (arp_responder, arp_learn, icmp_echo, nd_responder, nd_learn, icmp6_echo, reassemble)}
 
 
 def beside_tcp(core: Core) -> dict[str, int]:

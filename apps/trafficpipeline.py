@@ -19,6 +19,7 @@ from dpdk_io.kernel_side import Tap
 from operators.app_timers import app_timers
 from operators.arp_responder import arp_responder
 from operators.drop import drop
+from operators.fragments import Fragments
 from operators.handover import handover
 from operators.icmp6_echo import icmp6_echo
 from operators.icmp_echo import icmp_echo
@@ -26,7 +27,8 @@ from operators.nd_responder import nd_responder
 from operators.neighbours import Neighbours, arp_ask, arp_learn
 from operators.neighbours6 import Neighbours6, nd_ask, nd_learn
 from operators.own_mac import own_mac
-from operators.parse import ARP, FRAGMENT, ICMP, ICMP6, SEGMENTED, TCP, TCP6, parse
+from operators.parse import ARP, ICMP, ICMP6, SEGMENTED, TCP, TCP6, parse
+from operators.reassemble import reassemble
 from operators.sizes import runs
 from operators.steer import steer, steer6
 from operators.steering import Steering
@@ -242,7 +244,7 @@ def open_tap(config: TrafficConfig, mac: bytes, stack: ExitStack) -> Tap | None:
 
 def traffic_pipeline(site: Site, number: int = 0) -> Pipeline:
     """The pipeline of every core on the device of *site*, which is that *number* of the run."""
-    resources: dict[str, Any] = {"tcp": lambda k: site.engines[k].address}
+    resources: dict[str, Any] = {"tcp": lambda k: site.engines[k].address, "fragments": Fragments}
     if site.neighbours.unknown():
         resources["neighbours"] = site.neighbours.table
     if site.neighbours6.unknown():
@@ -272,6 +274,7 @@ def _steps(site: Site) -> list[Any]:
         *([handover] if several else []),
         own_mac(mac=mac),
         parse,
+        reassemble,
         GroupBy(
             "kind",
             {
@@ -280,7 +283,6 @@ def _steps(site: Site) -> list[Any]:
                 ARP: [*([arp_learn] if asks else []), *(arp_responder(ip=ip, count=n, mac=mac) for ip, n in ours), *rest],
                 ICMP: [tcp_icmp, *(icmp_echo(ip=ip, mask=0xFFFFFFFF, count=n) for ip, n in ours), *rest],
                 **({ICMP6: [*icmp6, *rest]} if config.has_ip6 else {}),
-                FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },
             otherwise=rest,

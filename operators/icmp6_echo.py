@@ -1,6 +1,7 @@
 """icmp6_echo: answer pings to the engine's IPv6 addresses (RFC 4443 section 4.2).
 
-Requests to a group are not answered, nor those behind extension headers: they go on, as all other packets do.
+Requests to a group are not answered, nor those behind extension headers: they go on, as all other packets do. One that is longer
+than *mtu* bytes is dropped: the answer must have all that it has, and would be as long.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ _HOP_LIMIT = 64
 
 @operator(
     state=[("answered", "u8")],
+    params={"mtu": ("u2", wire.MTU)},
     reads=("kind", "l3", "l4", "payload_len"),
-    drops=("bad_checksum",),
+    drops=("bad_checksum", "too_long"),
 )
 def icmp6_echo(pkt, meta, state, tcp):
     """Answer ICMPv6 echo requests to the engine's addresses; other packets go on."""
@@ -34,6 +36,9 @@ def icmp6_echo(pkt, meta, state, tcp):
         return NEXT
     if icmp6_checksum(ip, icmp, wire.ICMP_HEADER + i64(meta.payload_len)) != 0:
         state.bad_checksum += 1
+        return DROP
+    if wire.IP6_HEADER + wire.ICMP_HEADER + i64(meta.payload_len) > i64(state.mtu):
+        state.too_long += 1
         return DROP
     swap_macs(pkt)
     for offset in range(0, 16, 4):

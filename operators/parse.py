@@ -47,7 +47,7 @@ def parse(pkt, length, mbuf, meta, state):
     """Parse Ethernet, VLAN, ARP, IPv4, IPv6, TCP, UDP and ICMP; malformed packets are dropped, unknown ones go on as OTHER."""
     if likely(length >= _PLAIN_SIZE and _plain(pkt, length, meta)):
         return NEXT
-    fault = _ethernet(pkt, length, mbuf, meta)
+    fault = read_headers(pkt, length, mbuf, meta)
     if fault == _OK:
         return NEXT
     _count(state, fault)
@@ -125,7 +125,8 @@ def _clear(meta):
 
 
 @rare
-def _ethernet(pkt, length, mbuf, meta):
+def read_headers(pkt, length, mbuf, meta):
+    """All of parse for a frame of any kind; what is wrong with it, 0: nothing."""
     if length < wire.ETH_HEADER:
         return _RUNT
     l3 = i64(wire.ETH_HEADER)
@@ -189,7 +190,7 @@ def _ipv6(pkt, l3, length, mbuf, meta):
     proto = load8(ip + wire.IP6_NEXT_HEADER)
     l4 = l3 + wire.IP6_HEADER
     for _ in range(_EXTENSIONS):
-        if not _is_extension(proto):
+        if not is_extension(proto):
             break
         if end < l4 + 8 or length < l4 + 8:
             return _BAD_IP
@@ -199,7 +200,7 @@ def _ipv6(pkt, l3, length, mbuf, meta):
         l4 += (load8(pkt + l4 + 1) + 1) * 8
         if end < l4:
             return _BAD_IP
-    if _is_extension(proto):
+    if is_extension(proto):
         return _BAD_IP
     meta.l4_proto = proto
     meta.l4 = l4
@@ -219,7 +220,8 @@ def _under_way(l4, meta):
 
 
 @kernel
-def _is_extension(proto):
+def is_extension(proto):
+    """Does this name an IPv6 extension header that is followed?"""
     return proto in (wire.IP6_HOP_BY_HOP, wire.IP6_ROUTING, wire.IP6_DESTINATION)
 
 

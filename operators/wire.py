@@ -10,6 +10,8 @@ ETH_GROUP, ETH_GROUP_BIT = 1, 1 << 40
 """The bit that marks group and broadcast addresses: in an address's first byte, and in the address as a 48-bit number."""
 VLAN_TAG = 4
 ETHERTYPE_IPV4, ETHERTYPE_ARP, ETHERTYPE_VLAN, ETHERTYPE_QINQ, ETHERTYPE_IPV6 = 0x0800, 0x0806, 0x8100, 0x88A8, 0x86DD
+MTU = 1500
+"""Bytes of the longest IP packet on Ethernet (RFC 894)."""
 MIN_FRAME = 60
 """Shorter frames are padded (IEEE 802.3, 64 bytes less the checksum that the device adds)."""
 
@@ -19,12 +21,13 @@ ARP_REQUEST, ARP_REPLY, ARP_ETHERNET, ARP_SIX_FOUR = 1, 2, 1, 0x0604
 
 IP_VERSION_IHL, IP_TOS, IP_TOTAL_LENGTH, IP_ID, IP_FRAGMENT = 0, 1, 2, 4, 6
 IP_TTL, IP_PROTOCOL, IP_CHECKSUM, IP_SRC, IP_DST, IP_HEADER = 8, 9, 10, 12, 16, 20
-IP_MORE_FRAGMENTS_OR_OFFSET = 0x3FFF
+IP_MORE_FRAGMENTS_OR_OFFSET, IP_MORE_FRAGMENTS, IP_OFFSET = 0x3FFF, 0x2000, 0x1FFF
 FIRST_GROUP = 0xE0000000
 """From here on IPv4 addresses are those of groups, or reserved."""
 
 IP6_PAYLOAD_LENGTH, IP6_NEXT_HEADER, IP6_HOP_LIMIT, IP6_SRC, IP6_DST, IP6_HEADER = 4, 6, 7, 8, 24, 40
 IP6_HOP_BY_HOP, IP6_ROUTING, IP6_FRAGMENT, IP6_DESTINATION = 0, 43, 44, 60
+IP6_FRAGMENT_OFFSET, IP6_FRAGMENT_ID, IP6_FRAGMENT_SIZE = 2, 4, 8
 IP6_SEGMENTS_LEFT = 3
 """In the routing header."""
 IP6_MIN_MTU = 1280

@@ -137,6 +137,8 @@ class Generator:
         self._line(depth + 1, f"count(left + ({k * len(NAMES)} + (v & {len(NAMES) - 1})) * 8)")
         self._line(depth + 1, "ready = depart(out, tx, ready, v, mbuf)")
         self._line(depth + 1, "continue")
+        if step.resizes:
+            self._line(depth, "length = data_len(mbuf)")
 
     def _call(self, step: Operator) -> str:
         """The call of the next operator; its state and counters go by its index."""

@@ -53,6 +53,8 @@ class Operator:
     values: Mapping[str, Any] = field(default_factory=dict)
     reserve: int = 0
     """Of a source: how much of the burst the port leaves to it."""
+    resizes: bool = False
+    """Whether packets that go on may have another length, in the same place."""
 
     def named(self, name: str) -> Operator:
         """A copy under another name: the name its counters go by."""
@@ -113,6 +115,7 @@ class Operator:
 def _declare(
     kind: str, function: Callable[..., Any], state: Sequence[Field], params: Mapping[str, tuple[Any, Any]],
     drops: Sequence[str], reads: Sequence[str] = (), writes: Sequence[Field] = (), reserve: int = 0,
+    resizes: bool = False,
 ) -> Operator:  # fmt: skip
     name = function.__name__
     doc = (inspect.getdoc(function) or "").strip().splitlines()
@@ -125,8 +128,9 @@ def _declare(
     # A pipeline calls an operator from one place, once for every packet: merged into the loop, that is no call at all.
     compiled = (compile_inlined if kind == "packet" else compile_kernel)(function)
     made = Operator(
-        name, doc[0], kind, compiled, tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops), reserve=reserve
-    )
+        name, doc[0], kind, compiled, tuple(state), dict(params), tuple(reads), tuple(writes), tuple(drops),
+        reserve=reserve, resizes=resizes,
+    )  # fmt: skip
     _check_record(made)
     check_returns(name, function)
     check_use(name, function, "meta", {*reads, *(f[0] for f in writes)}, {f[0] for f in writes})
@@ -153,16 +157,19 @@ def _decorate(function: Callable[..., Any] | None, kind: str, **declared: Any) -
 def operator(
     function: Callable[..., Any] | None = None, *, state: Sequence[Field] = (),
     params: Mapping[str, tuple[Any, Any]] | None = None, reads: Sequence[str] = (), writes: Sequence[Field] = (),
-    drops: Sequence[str] = (),
+    drops: Sequence[str] = (), resizes: bool = False,
 ) -> Any:  # fmt: skip
     """Declare a function of one packet that returns a verdict.
 
     state: fields (name, dtype) of the operator's own record on each core; params: name -> (dtype, default), in the same record;
     reads: metadata fields it needs; writes: metadata fields (name, dtype) it sets; drops: names of state fields that count why it
-    dropped a packet, and reach the run's result as `operator.name`. The function names what it wants of pkt, length,
-    mbuf, meta, from_port, state, now, out and the pipeline's resources. PipelineError for a declaration that cannot work.
+    dropped a packet, and reach the run's result as `operator.name`; resizes: packets may go on with another length, which is then
+    read anew. The function names what it wants of pkt, length, mbuf, meta, from_port, state, now, out and the pipeline's
+    resources. PipelineError for a declaration that cannot work.
     """
-    return _decorate(function, "packet", state=state, params=params or {}, reads=reads, writes=writes, drops=drops)
+    return _decorate(
+        function, "packet", state=state, params=params or {}, reads=reads, writes=writes, drops=drops, resizes=resizes
+    )
 
 
 def tick(

@@ -51,7 +51,7 @@ def run(config: EndpointConfig) -> Result:
             elapsed_s=elapsed,
             packets_received=link.counters["rx_packets"],
             packets_sent=link.counters["tx_packets"],
-            drops=add_up([link.drops(), endpoint.host.counters]),
+            drops=add_up([link.drops(), endpoint.host.counters, endpoint.host.network.fragments.drops()]),
         )
         return Result("endpoint", config.devices, [share], elapsed, name, seed=config.seed, ports=port_statistics(ports))
 

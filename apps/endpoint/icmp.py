@@ -46,9 +46,11 @@ def is_ping(ip: Ip) -> bool:
 
 
 def echo_reply(ip: Ip) -> bytes:
-    """The message that answers the ping *ip*."""
-    kind = wire.ICMP6_ECHO_REPLY if ip.protocol == wire.PROTO_ICMP6 else wire.ICMP_ECHO_REPLY
-    rest = bytes((kind, 0, 0, 0)) + ip.payload[4:]
+    """The message that answers the ping *ip*. Over IPv4 it ends where the link's longest packet does (RFC 1122 section 3.2.2.6);
+    over IPv6 it has all that was sent."""
+    is_6 = ip.protocol == wire.PROTO_ICMP6
+    rest = bytes((wire.ICMP6_ECHO_REPLY if is_6 else wire.ICMP_ECHO_REPLY, 0, 0, 0)) + ip.payload[4:]
+    rest = rest if is_6 else rest[: wire.MTU - wire.IP_HEADER]
     return rest[:2] + checksum(_covered(ip) + rest) + rest[4:]
 
 

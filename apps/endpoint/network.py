@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from apps.addresses import is_ip6
 from apps.endpoint.discovery import Discovery
+from apps.endpoint.fragments import Reassembly
 from apps.endpoint.frames import Ethernet, arp, arp_frame, ethernet, framed
 from apps.endpoint.icmp import IcmpError, echo_reply, icmp_error, is_ping
 from apps.endpoint.neighbours import Neighbours
@@ -43,6 +44,7 @@ class Network:
         self.to_ourselves: deque[bytes] = deque()
         self._above = above
         self._neighbours = Neighbours(site.neighbours, self._ask, above.silent)
+        self.fragments = Reassembly()
         self._discovery = Discovery(site.mac)
         self._writer = Writer()
 
@@ -96,17 +98,20 @@ class Network:
             return "not_for_us"
         if is_ip6(ip.source) != is_ip6(ip.destination) or not self.site.is_station(ip.source):
             return "bad_source"
+        if ip.is_fragment:
+            whole = self.fragments.put(frame, self.now)
+            return "" if whole is None else self._taken_in(whole)
         return self._packet(ip, ether.source)
 
     def _packet(self, ip: Ip, source_mac: int) -> str:
         """A packet for one of our addresses, from somebody's."""
-        if ip.is_fragment:
-            return "fragment"
         if ip.protocol == wire.PROTO_TCP:
             return self._above.segment(ip, source_mac)
         if ip.protocol != (wire.PROTO_ICMP6 if is_ip6(ip.source) else wire.PROTO_ICMP):
             return "not_for_us"
         if is_ping(ip):
+            if is_ip6(ip.source) and len(ip.payload) > wire.MTU - wire.IP6_HEADER:
+                return "too_long"
             self.send(ip_packet(ip.destination, ip.source, ip.protocol, echo_reply(ip)), ip.source, source_mac)
             return ""
         error = icmp_error(ip)

@@ -17,7 +17,6 @@ from scapy.layers.inet6 import (
     IPerror6,
     IPv6,
     IPv6ExtHdrDestOpt,
-    IPv6ExtHdrFragment,
     IPv6ExtHdrHopByHop,
     IPv6ExtHdrRouting,
 )
@@ -353,7 +352,6 @@ def damaged(packet: Packet, at: int) -> Packet:
         (segment(plen=10), "checksum"),
         (damaged(segment(), 40), "checksum"),
         (damaged(segment(), 23), "checksum"),
-        (behind(IPv6ExtHdrFragment()), "fragment"),
         (behind(IPv6ExtHdrRouting(addresses=[ROUTER6], segleft=1)), "not_for_us"),
         (IPv6(src=THEIRS6, dst=OURS6, nh=0) / Raw(b"\x06\x09" + bytes(6)), "bad_ip"),
         (IPv6(src=THEIRS6, dst=OURS6, nh=0) / Raw(b"\x06"), "bad_ip"),

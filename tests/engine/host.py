@@ -17,13 +17,15 @@ from dpdk_io.memory import aligned
 from operators.app_timers import app_timers
 from operators.arp_responder import arp_responder
 from operators.drop import drop
+from operators.fragments import Fragments
 from operators.handover import handover
 from operators.icmp6_echo import icmp6_echo
 from operators.nd_responder import nd_responder
 from operators.neighbours import Neighbours, arp_ask, arp_learn
 from operators.neighbours6 import Neighbours6, nd_ask, nd_learn
 from operators.own_mac import own_mac
-from operators.parse import ARP, FRAGMENT, ICMP, ICMP6, SEGMENTED, TCP, TCP6, parse
+from operators.parse import ARP, ICMP, ICMP6, SEGMENTED, TCP, TCP6, parse
+from operators.reassemble import reassemble
 from operators.steer import steer, steer6
 from operators.steering import Steering
 from operators.tcp6 import ip6_sweep, tcp6_check
@@ -57,7 +59,7 @@ _resources: dict[str, Any] = {}
 def pipeline() -> Pipeline:
     """All that can stand in trafficengine's pipeline, for every host the same."""
     steps = [
-        tcp_timers, app_timers, ip6_sweep, arp_ask, nd_ask, tcp_client, handover, own_mac, parse,
+        tcp_timers, app_timers, ip6_sweep, arp_ask, nd_ask, tcp_client, handover, own_mac, parse, reassemble,
         GroupBy(
             "kind",
             {
@@ -66,14 +68,14 @@ def pipeline() -> Pipeline:
                 ARP: [arp_learn, arp_responder, drop.named("other_arp")],
                 ICMP: [tcp_icmp, drop.named("icmp")],
                 ICMP6: [nd_learn, tcp6_icmp, nd_responder, icmp6_echo, drop.named("icmp6")],
-                FRAGMENT: [drop.named("fragment")],
                 SEGMENTED: [drop.named("segmented")],
             },
             otherwise=[to_kernel],
         ),
         GroupBy("kind", {TCP6: [tcp6_check]}, otherwise=[tcp_check]), Stage(), tcp_state,
     ]  # fmt: skip
-    given = {name: lambda index, name=name: _resources[name] for name in ("tcp", "steering", "neighbours", "neighbours6")}
+    names = ("tcp", "steering", "neighbours", "neighbours6", "fragments")
+    given = {name: lambda index, name=name: _resources[name] for name in names}
     return Pipeline("engine_tests", steps, given)
 
 
@@ -88,9 +90,10 @@ class Host:
         made = Settings(mac=mac, local_ips=settings.pop("local_ips", [ip]), steering=record, **{"connections": 1024, **settings})
         self.engine = TcpEngine(made)
         self.steering = steering or Steering("port", 1, block=0x10000)
+        self.fragments = Fragments()
         self.neighbours = Neighbours(ip for ip in asked if not ip >> 32)
         self.neighbours6 = Neighbours6(ip for ip in asked if ip >> 32)
-        _resources.update(tcp=self.engine.address, steering=self.steering.of(index))
+        _resources.update(tcp=self.engine.address, fragments=self.fragments, steering=self.steering.of(index))
         _resources.update(neighbours=self.neighbours.table, neighbours6=self.neighbours6.table)
         self.bench = Bench(pipeline(), fenced=fenced)
         word = int.from_bytes(mac, "big")

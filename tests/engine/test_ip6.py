@@ -421,6 +421,8 @@ def test_pings_that_are_not_answered() -> None:
     assert host.drops() == {"icmp6": 2}
     assert host.run([spoilt(bytes(ping()), 60)]) == []
     assert host.drops() == {"icmp6": 2, "icmp6_echo.bad_checksum": 1}
+    assert len(host.run([bytes(ping(data=bytes(1452))), bytes(ping(data=bytes(1453)))])) == 1
+    assert host.drops() == {"icmp6": 2, "icmp6_echo.bad_checksum": 1, "icmp6_echo.too_long": 1}
 
 
 def test_what_a_hundred_thousand_connections_would_take() -> None:

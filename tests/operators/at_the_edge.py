@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipeline.testing import Fence
 from tests.operators.conftest import NAMES, Toolbox
+from tests.operators.fragments_model import hostile_fragments
 
 
 def main(corpus: bytes) -> None:
@@ -24,6 +25,7 @@ def main(corpus: bytes) -> None:
         toolbox.run(NAMES[count % len(NAMES)], [corpus[position + 2 : position + 2 + size]])
         position += 2 + size
         count += 1
+    toolbox.run("reassemble", hostile_fragments())
     print(f"{count} frames, then killed by signal {too_far()}")
 
 

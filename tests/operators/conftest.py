@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from operators.fragments import Fragments
 from operators.parse import parse
 from operators.record import Records
 from operators.to_kernel import to_kernel
@@ -14,8 +15,8 @@ from pipeline import NEXT, GroupBy, operator
 from pipeline.testing import Bench, Outcome
 
 NAMES = (
-    "arp_responder", "count", "decrement_ttl", "deny", "drop", "icmp_echo", "macswap", "only", "own_mac", "record", "reply",
-    "set_dscp", "set_macs",
+    "arp_responder", "count", "decrement_ttl", "deny", "drop", "icmp_echo", "macswap", "only", "own_mac", "reassemble",
+    "record", "reply", "set_dscp", "set_macs",
 )  # fmt: skip
 
 
@@ -33,7 +34,8 @@ class Toolbox:
         self._operators = {name: getattr(import_module(f"operators.{name}"), name) for name in NAMES}
         lanes = {k: [self._operators[name]] for k, name in enumerate(NAMES, 1)}
         steps = [choose, parse, GroupBy("lane", lanes), to_kernel]
-        self.bench = Bench(steps, resources={"records": lambda core: Records(8)}, fenced=fenced)
+        resources = {"records": lambda core: Records(8), "fragments": Fragments}
+        self.bench = Bench(steps, resources=resources, fenced=fenced)
 
     def state(self, name: str) -> Any:
         """The record of the operator *name*."""

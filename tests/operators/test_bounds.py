@@ -11,8 +11,12 @@ import numpy as np
 from dpdk_io import mbuf as mb
 from dpdk_io.jit import JIT
 from dpdk_io.memory import guard
+from operators.fragments import Fragments
 from operators.parse import parse
+from operators.reassemble import reassemble
+from pipeline import DROP, NEXT
 from pipeline.codegen import meta_dtype
+from tests.operators.fragments_model import hostile_fragments
 from tests.operators.frames import BUILT, CAPTURES, captured
 from tests.operators.models import expected
 
@@ -38,10 +42,10 @@ def test_operators_stay_within_a_frame_before_forbidden_memory(tmp_path: Path) -
     assert done.stdout == f"{len(hostile())} frames, then killed by signal 11\n"
 
 
-def test_the_python_twin_of_parse_stays_within_the_frame() -> None:
+def test_the_python_twins_of_parse_and_reassemble_stay_within_the_frame() -> None:
     if JIT:
         code = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', sys.argv[1]]))"
-        target = f"{__file__}::{test_the_python_twin_of_parse_stays_within_the_frame.__name__}"
+        target = f"{__file__}::{test_the_python_twins_of_parse_and_reassemble_stay_within_the_frame.__name__}"
         run = subprocess.run(
             [sys.executable, "-c", code, target], env={"NUMBA_DISABLE_JIT": "1", "PATH": ""}, capture_output=True, text=True,
             timeout=120, cwd=Path(__file__).parents[2],
@@ -50,11 +54,18 @@ def test_the_python_twin_of_parse_stays_within_the_frame() -> None:
         return
     header = np.zeros(1, mb.MBUF)
     metas = np.zeros(1, meta_dtype({f[0]: np.dtype(f[1]) for f in parse.writes})).view(np.recarray)
-    state = parse.new_state()
+    state, counts, table = parse.new_state(), reassemble.new_state(), Fragments(capacity=4)
     assert state is not None
-    for frame in hostile()[::7]:
+    assert counts is not None
+    header["nb_segs"] = 1
+    for now, frame in enumerate([*hostile()[::7], *hostile_fragments()]):
         memory = np.frombuffer(bytearray(frame or b"\0"), np.uint8)
-        header["pkt_len"] = header["data_len"] = len(frame)
-        with guard((memory.ctypes.data, len(frame)), (header.ctypes.data, mb.MBUF.itemsize)):
-            verdict = parse.function(memory.ctypes.data, len(frame), header.ctypes.data, metas[0], state[0])
-        assert (verdict == 1) == isinstance(expected(frame), str)
+        pkt = memory.ctypes.data
+        header["buf_addr"] = pkt
+        header["pkt_len"] = header["data_len"] = header["buf_len"] = len(frame)
+        with guard((pkt, len(frame)), (header.ctypes.data, mb.MBUF.itemsize), *table.memory):
+            verdict = parse.function(pkt, len(frame), header.ctypes.data, metas[0], state[0])
+            assert (verdict == DROP) == isinstance(expected(frame), str)
+            if verdict == NEXT:
+                reassemble.function(pkt, header.ctypes.data, metas[0], counts[0], now, table.address)
+    assert counts[0].whole > 0

@@ -94,6 +94,19 @@ def test_a_ping_is_answered(toolbox: Toolbox, size: int) -> None:
     assert (outcome.verdict, outcome.frame) == ("tx", bytes(answer))
 
 
+@pytest.mark.parametrize("size", [1473, 1474, 2006])
+def test_an_answer_too_long_for_the_link_loses_its_end(toolbox: Toolbox, size: int) -> None:
+    """RFC 1122 section 3.2.2.6."""
+    data = bytes(range(256)) * 8
+    ping = Ether(src=PEER, dst=OURS) / IP(src="10.4.5.9", dst="10.4.5.6", id=99) / ICMP(id=7, seq=8) / data[:size]
+    answer = Ether(src=OURS, dst=PEER) / IP(src="10.4.5.6", dst="10.4.5.9", ttl=64, id=99) / ICMP(type=0, id=7, seq=8)
+    outcome = toolbox.one("icmp_echo", bytes(ping), ip=IP_OURS, mask=0xFFFFFFFF)
+    assert (outcome.verdict, outcome.frame) == ("tx", bytes(answer / data[:1472]))
+    toolbox.run("icmp_echo", [], ip=IP_OURS, mask=0xFFFFFFFF)
+    (spread,) = toolbox.bench.run([bytes(ping) + bytes(600)], segment=size + 42)
+    assert (spread.verdict, spread.frame) == ("slow", bytes(ping) + bytes(600))
+
+
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 255), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFF), st.binary(max_size=40))
 def test_answers_have_right_checksums(toolbox: Toolbox, ttl: int, ident: int, icmp_id: int, seq: int, data: bytes) -> None:
