@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -104,10 +105,18 @@ def served_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
     return speed
 
 
+@contextmanager
+def _iperf3(theirs: Namespace) -> Iterator[None]:
+    """A server of its own for each test: between two, a server listens for a while to nobody."""
+    server = theirs.start("iperf3", "--server", "--one-off")
+    wait_for_listener(theirs, 5201)
+    yield
+    server.stop()
+
+
 def _with_iperf3(ours: Namespace, theirs: Namespace, direction: str, size: int, *options: object) -> tuple[Outcome, list[float]]:
-    """Our client as the data connection of an iperf3 test, which the server may reset when it has counted enough; and what it
-    counted."""
-    with TemporaryDirectory() as home:
+    """Our client as the data connection of an iperf3 test; and what the server counted."""
+    with TemporaryDirectory() as home, _iperf3(theirs):
         cookie = Path(home, "cookie")
         cookie.write_bytes(uuid4().hex.ljust(36, "-").encode() + b"\0")
         control = theirs.start(sys.executable, IPERF3, cookie.read_text()[:-1], direction, str(size))
@@ -116,7 +125,9 @@ def _with_iperf3(ours: Namespace, theirs: Namespace, direction: str, size: int, 
             ours, *APP, "--target", f"{THEIRS}:5201", "--peer", "any", "--connections", 1, "--send-file", cookie, *options
         )
         run = outcome(process.finish(60))
-    return run, [float(word) for word in control.finish().stdout.split()]
+        told = control.finish().stdout.split()
+    assert run.code == 0, run.errors
+    return run, [float(word) for word in told]
 
 
 def sent_to_iperf3(ours: Namespace, theirs: Namespace, size: int) -> float:
@@ -132,17 +143,18 @@ def fetched_from_iperf3(ours: Namespace, theirs: Namespace, size: int) -> float:
     return _lived(run, size)
 
 
-def _by_iperf3(ours: Namespace, size: int, *options: str) -> float:
-    told = json.loads(ours.run("iperf3", "-c", THEIRS, "-n", str(size), "-J", *options).stdout)
+def _by_iperf3(ours: Namespace, theirs: Namespace, size: int, *options: str) -> float:
+    with _iperf3(theirs):
+        told = json.loads(ours.run("iperf3", "-c", THEIRS, "-n", str(size), "-J", *options).stdout)
     return float(told["end"]["sum_received"]["bits_per_second"]) / 8
 
 
 def sent_to_iperf3_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
-    return _by_iperf3(ours, size)
+    return _by_iperf3(ours, theirs, size)
 
 
 def fetched_from_iperf3_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
-    return _by_iperf3(ours, size, "--reverse")
+    return _by_iperf3(ours, theirs, size, "--reverse")
 
 
 class Measure(NamedTuple):
@@ -171,8 +183,6 @@ def measured(name: str, size: int = MANY, rounds: int = 3) -> tuple[float, float
         if measure.receives:
             ours.run("sh", "-c", "echo 1 > /sys/class/net/v0/queues/rx-0/rps_cpus")
         nginx(theirs, Path(home), bytes(size))
-        theirs.start("iperf3", "-s")
-        wait_for_listener(theirs, 5201)
         for _ in range(rounds):
             ours.configure("v0", f"{KERNEL}/24")
             theirs_do.append(measure.kernel(ours, theirs, size))

@@ -2,8 +2,9 @@
 
 iperf3.py COOKIE up|down BYTES
 
-iperf3 takes what begins with the cookie, 36 characters and a NUL, for the data connection, wherever it comes from. "ready" on
-stderr: it may come. When it is over, the test is ended, and what the server counted is printed: bytes, and bytes a second.
+iperf3 takes what begins with the cookie, 36 characters and a NUL, for the data connection, wherever it comes from. On stderr:
+"ready", it may come; "running", it has come. When it is over, the test is ended, and what the server counted is printed: bytes,
+and bytes a second.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PORT = 5201
 TEST_START, TEST_RUNNING, TEST_END, PARAM_EXCHANGE, CREATE_STREAMS, EXCHANGE_RESULTS, DISPLAY_RESULTS, IPERF_DONE = (
     1, 2, 4, 9, 10, 13, 14, 16,
 )  # fmt: skip
-ESTABLISHED = "01"
+ESTABLISHED, CLOSE_WAIT = "01", "08"
 SETTINGS = {"tcp": True, "omit": 0, "time": 0, "parallel": 1, "len": 128 * 1024, "client_version": "3.12"}
 STREAM = {"id": 1, "bytes": 0, "retransmits": -1, "jitter": 0, "errors": 0, "packets": 0, "start_time": 0, "end_time": 1}
 RESULTS = {"cpu_util_total": 0, "cpu_util_user": 0, "cpu_util_system": 0, "sender_has_retransmits": -1, "streams": [STREAM]}
@@ -42,12 +43,18 @@ def hear(control: socket.socket) -> dict[str, list[dict[str, float]]]:
     return json.loads(control.recv(size, socket.MSG_WAITALL))
 
 
-def is_carrying() -> bool:
-    """Is there an established connection to the server from elsewhere?"""
+def connections() -> list[tuple[str, int]]:
+    """State, and bytes that the server has not read, of the connections to it from elsewhere. A FIN counts as one."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     rows += [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
-    ours = [row for row in rows if row[1].endswith(f":{PORT:04X}") and row[3] == ESTABLISHED]
-    return any(not row[2].split(":")[0].endswith("0100007F") for row in ours)
+    ours = [row for row in rows if row[1].endswith(f":{PORT:04X}") and row[3] in (ESTABLISHED, CLOSE_WAIT)]
+    return [(row[3], int(row[4].split(":")[1], 16)) for row in ours if not row[2].split(":")[0].endswith("0100007F")]
+
+
+def is_over() -> bool:
+    """Has the server read the end of its data connection, or lost it? What TEST_END finds unread is neither counted nor taken:
+    the server resets the connection."""
+    return all(state == CLOSE_WAIT and unread == 0 for state, unread in connections())
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -64,8 +71,9 @@ def main(cookie: str, direction: str, size: str) -> None:
         sys.stderr.write("ready\n")
         sys.stderr.flush()
         expect(control, TEST_START, TEST_RUNNING)
-        wait_until(is_carrying)
-        wait_until(lambda: not is_carrying())
+        sys.stderr.write("running\n")
+        sys.stderr.flush()
+        wait_until(is_over)
         control.sendall(bytes([TEST_END]))
         expect(control, EXCHANGE_RESULTS)
         tell(control, RESULTS)
