@@ -21,7 +21,7 @@ PORT = 5201
 TEST_START, TEST_RUNNING, TEST_END, PARAM_EXCHANGE, CREATE_STREAMS, EXCHANGE_RESULTS, DISPLAY_RESULTS, IPERF_DONE = (
     1, 2, 4, 9, 10, 13, 14, 16,
 )  # fmt: skip
-ESTABLISHED = 1
+ESTABLISHED, CLOSE_WAIT = 1, 8
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, NLMSG_ERROR = 4, 20, 1, 2
 ALL, ANY, STATE, RQUEUE = 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 1, 56
 """Of sock_diag(7): all states, any cookie; where in inet_diag_msg the state and the bytes unread are, of which a FIN is one."""
@@ -49,7 +49,7 @@ def hear(control: socket.socket) -> dict[str, list[dict[str, float]]]:
 def data_connection() -> tuple[bytes, bytes, bytes, bytes]:
     """Ports and addresses, as sock_diag(7) wants them, of the connection to the server from elsewhere. It was just accepted."""
     rows = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
-    ours = [row[1:3] for row in rows if row[1].endswith(f":{PORT:04X}") and not row[2].startswith(f"{0:032X}")]
+    ours = [row[1:3] for row in rows if row[1].endswith(f":{PORT:04X}") and int(row[3], 16) in (ESTABLISHED, CLOSE_WAIT)]
     ((here, there),) = [row for row in ours if "0100007F:" not in row[1]]
     sides = [side.split(":") for side in (here, there)]
     ports = [bytes.fromhex(port) for _, port in sides]
