@@ -1,14 +1,13 @@
 """One connection at full speed over a clean veth, offloads off: our engine's, and a kernel's in its place; bytes a second.
 
-A veth has the core that sends do also what is to be done where it arrives. Here each end's packets come to a core of its own
-(RPS), as those of two machines' network cards would; in the kernel's turn, too. The device is, for each direction, the one
-that docs/devices.md advises.
+A veth has the core that sends do also what is to be done where it arrives. Here each end has a core of its own, for its programs
+and its packets (RPS), as two machines would, also in the kernel's turn. The device is, for each direction, the one that
+docs/devices.md advises.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator
@@ -184,11 +183,6 @@ MEASURES = {
 }
 
 
-def _packets_come_to(namespace: Namespace, core: int) -> None:
-    mask = 1 << core % (os.cpu_count() or 1)
-    namespace.run("sh", "-c", f"echo {mask:x} > /sys/class/net/{namespace.interface}/queues/rx-0/rps_cpus")
-
-
 def measured(name: str, size: int = MANY, rounds: int = 3) -> tuple[float, float]:
     """Medians, of our engine and of a kernel in turns on one veth."""
     measure = MEASURES[name]
@@ -196,7 +190,7 @@ def measured(name: str, size: int = MANY, rounds: int = 3) -> tuple[float, float
     with Lab() as lab, TemporaryDirectory() as home:
         ours, theirs = lab.cable()
         for core, namespace in enumerate((ours, theirs)):
-            _packets_come_to(namespace, core)
+            namespace.settle(core)
             nginx(namespace, Path(home, str(core)), bytes(size))
         for _ in range(rounds):
             ours.configure("v0", f"{KERNEL}/24")
