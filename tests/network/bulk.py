@@ -26,7 +26,7 @@ MANY = 200_000_000
 APP = ("trafficengine", "--ip", f"{OURS}/24", "--connections", 1)
 FOREIGN = ("--peer", "any")
 SENDER = (*APP, "--device", "af_xdp:v0,force_copy=1")
-RECEIVER = (*APP, "--device", "af_packet:v0")
+RECEIVER = (*APP, "--device", "af_packet:v0", "--idle", "sleep")
 WINDOW = ("--window", "4M")
 IPERF3 = str(SCRIPTS / "iperf3.py")
 FETCH = ("curl", "-sS", "--http0.9", "-o", "/dev/null", "-w", "%{size_download} %{speed_download}")
