@@ -1,7 +1,8 @@
 """One connection at full speed over a clean veth, offloads off: our engine's, and a kernel's in its place; bytes a second.
 
-A veth has the core that sends do also what is to be done where it arrives: with a packet socket there, a copy. Where we receive,
-packets come to our core instead (RPS), as those of a network card would; in the kernel's turn, too.
+A veth has the core that sends do also what is to be done where it arrives. Here each end has a core of its own, for its programs
+and its packets (RPS), as two machines would, also in the kernel's turn. The device is, for each direction, the one that
+docs/devices.md advises.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -18,9 +20,13 @@ from uuid import uuid4
 from tests.network.command import Outcome, outcome, run_in, te_apps_in, wait_for_answer
 from tests.network.lab import Lab, Namespace, Process, wait_until
 from tests.network.peers import SCRIPTS, nginx, wait_for_listener
-from tests.network.transferring import APP, KERNEL, OURS, THEIRS
+from tests.network.transferring import KERNEL, OURS, THEIRS
 
 MANY = 200_000_000
+APP = ("trafficengine", "--ip", f"{OURS}/24", "--connections", 1)
+FOREIGN = ("--peer", "any")
+SENDER = (*APP, "--device", "af_xdp:v0,force_copy=1")
+RECEIVER = (*APP, "--device", "af_packet:v0", "--idle", "sleep")
 WINDOW = ("--window", "4M")
 IPERF3 = str(SCRIPTS / "iperf3.py")
 FETCH = ("curl", "-sS", "--http0.9", "-o", "/dev/null", "-w", "%{size_download} %{speed_download}")
@@ -62,9 +68,18 @@ def _lived(run: Outcome, size: int) -> float:
     return size / (run.result["latency_us"]["lifetime"]["max"] / 1e6)
 
 
+@contextmanager
+def _unseen(ours: Namespace) -> Iterator[None]:
+    """The kernel drops what arrives, when packet sockets have it: without an address there, it looks for the way to nowhere."""
+    ours.run("nft", "add table netdev unseen")
+    ours.run("nft", "add chain netdev unseen arrival { type filter hook ingress device v0 priority 0; policy drop; }")
+    yield
+    ours.run("nft", "delete table netdev unseen")
+
+
 def sent_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
     sink = _sink(theirs)
-    run = run_in(ours, *APP, "--target", f"{THEIRS}:9000", "--peer", "any", "--connections", 1, "--send", size)
+    run = run_in(ours, *SENDER, "--target", f"{THEIRS}:9000", *FOREIGN, "--send", size)
     assert run.code == 0, run.errors
     return _arrived(sink, size)
 
@@ -77,7 +92,8 @@ def sent_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
 
 def fetched_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
     request = ("--request", rf"GET / HTTP/1.0\r\nHost: {THEIRS}\r\n\r\n", "--expect", "HTTP/1.1 200 OK")
-    run = run_in(ours, *APP, "--target", f"{THEIRS}:80", "--connections", 1, *WINDOW, *request)
+    with _unseen(ours):
+        run = run_in(ours, *RECEIVER, "--target", f"{THEIRS}:80", *WINDOW, *request)
     assert (run.code, run.result["responses"]["unexpected"]) == (0, 0), run.errors
     assert run.result["client"]["BytesReceived"] > size
     return _lived(run, size)
@@ -88,7 +104,7 @@ def fetched_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
 
 
 def served_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
-    process = te_apps_in(ours, *APP, "--role", "server", "--listen", 8080, "--duration", 60, "--peer", "any", "--send", size)
+    process = te_apps_in(ours, *SENDER, "--role", "server", "--listen", 8080, *FOREIGN, "--send", size)
     wait_for_answer(theirs, OURS)
     speed = _fetched(theirs, f"http://{OURS}:8080/", size)
     process.signal()
@@ -97,68 +113,73 @@ def served_by_us(ours: Namespace, theirs: Namespace, size: int) -> float:
 
 
 def served_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
-    with TemporaryDirectory() as home:
-        server = nginx(ours, Path(home), bytes(size))
-        speed = _fetched(theirs, f"http://{KERNEL}/", size)
-        server.stop()
-    return speed
+    return _fetched(theirs, f"http://{KERNEL}/", size)
 
 
-def _with_iperf3(ours: Namespace, theirs: Namespace, direction: str, size: int, *options: object) -> tuple[Outcome, list[float]]:
-    """Our client as the data connection of an iperf3 test, which the server may reset when it has counted enough; and what it
-    counted."""
-    with TemporaryDirectory() as home:
+@contextmanager
+def _iperf3(theirs: Namespace) -> Iterator[None]:
+    """A server of its own for each test: between two, a server listens for a while to nobody."""
+    server = theirs.start("iperf3", "--server", "--one-off")
+    wait_for_listener(theirs, 5201)
+    yield
+    server.stop()
+
+
+def _with_iperf3(ours: Namespace, theirs: Namespace, direction: str, size: int, *app: object) -> tuple[Outcome, list[float]]:
+    """Our client as the data connection of an iperf3 test; and what the server counted."""
+    with TemporaryDirectory() as home, _iperf3(theirs):
         cookie = Path(home, "cookie")
         cookie.write_bytes(uuid4().hex.ljust(36, "-").encode() + b"\0")
         control = theirs.start(sys.executable, IPERF3, cookie.read_text()[:-1], direction, str(size))
         wait_until(lambda: "ready" in control.errors or not control.running, what="iperf3")
-        process = te_apps_in(
-            ours, *APP, "--target", f"{THEIRS}:5201", "--peer", "any", "--connections", 1, "--send-file", cookie, *options
-        )
+        process = te_apps_in(ours, *app, "--target", f"{THEIRS}:5201", *FOREIGN, "--send-file", cookie)
         run = outcome(process.finish(60))
-    return run, [float(word) for word in control.finish().stdout.split()]
+        told = control.finish().stdout.split()
+    assert run.code == 0, run.errors
+    return run, [float(word) for word in told]
 
 
 def sent_to_iperf3(ours: Namespace, theirs: Namespace, size: int) -> float:
-    run, (count, speed) = _with_iperf3(ours, theirs, "up", size, "--send", size + 37)
+    run, (count, speed) = _with_iperf3(ours, theirs, "up", size, *SENDER, "--send", size + 37)
     assert (count, run.result["client"]["BytesSent"]) == (size, size + 37)
     return speed
 
 
 def fetched_from_iperf3(ours: Namespace, theirs: Namespace, size: int) -> float:
     """The server sends some more, until it is reset."""
-    run, _ = _with_iperf3(ours, theirs, "down", size, "--receive", size, *WINDOW)
+    with _unseen(ours):
+        run, _ = _with_iperf3(ours, theirs, "down", size, *RECEIVER, "--receive", size, *WINDOW)
     assert run.result["client"]["BytesReceived"] >= size
     return _lived(run, size)
 
 
-def _by_iperf3(ours: Namespace, size: int, *options: str) -> float:
-    told = json.loads(ours.run("iperf3", "-c", THEIRS, "-n", str(size), "-J", *options).stdout)
+def _by_iperf3(ours: Namespace, theirs: Namespace, size: int, *options: str) -> float:
+    with _iperf3(theirs):
+        told = json.loads(ours.run("iperf3", "-c", THEIRS, "-n", str(size), "-J", *options).stdout)
     return float(told["end"]["sum_received"]["bits_per_second"]) / 8
 
 
 def sent_to_iperf3_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
-    return _by_iperf3(ours, size)
+    return _by_iperf3(ours, theirs, size)
 
 
 def fetched_from_iperf3_by_a_kernel(ours: Namespace, theirs: Namespace, size: int) -> float:
-    return _by_iperf3(ours, size, "--reverse")
+    return _by_iperf3(ours, theirs, size, "--reverse")
 
 
 class Measure(NamedTuple):
-    """How to find a speed: for our engine, for a kernel in its place, and whether it is us who receive."""
+    """How to find a speed: for our engine, and for a kernel in its place."""
 
     engine: Callable[..., float]
     kernel: Callable[..., float]
-    receives: bool
 
 
 MEASURES = {
-    "to a socket": Measure(sent_by_us, sent_by_a_kernel, False),
-    "to iperf3": Measure(sent_to_iperf3, sent_to_iperf3_by_a_kernel, False),
-    "to curl": Measure(served_by_us, served_by_a_kernel, False),
-    "from nginx": Measure(fetched_by_us, fetched_by_a_kernel, True),
-    "from iperf3": Measure(fetched_from_iperf3, fetched_from_iperf3_by_a_kernel, True),
+    "to a socket": Measure(sent_by_us, sent_by_a_kernel),
+    "to iperf3": Measure(sent_to_iperf3, sent_to_iperf3_by_a_kernel),
+    "to curl": Measure(served_by_us, served_by_a_kernel),
+    "from nginx": Measure(fetched_by_us, fetched_by_a_kernel),
+    "from iperf3": Measure(fetched_from_iperf3, fetched_from_iperf3_by_a_kernel),
 }
 
 
@@ -168,11 +189,9 @@ def measured(name: str, size: int = MANY, rounds: int = 3) -> tuple[float, float
     ours_do, theirs_do = [], []
     with Lab() as lab, TemporaryDirectory() as home:
         ours, theirs = lab.cable()
-        if measure.receives:
-            ours.run("sh", "-c", "echo 1 > /sys/class/net/v0/queues/rx-0/rps_cpus")
-        nginx(theirs, Path(home), bytes(size))
-        theirs.start("iperf3", "-s")
-        wait_for_listener(theirs, 5201)
+        for core, namespace in enumerate((ours, theirs)):
+            namespace.settle(core)
+            nginx(namespace, Path(home, str(core)), bytes(size))
         for _ in range(rounds):
             ours.configure("v0", f"{KERNEL}/24")
             theirs_do.append(measure.kernel(ours, theirs, size))

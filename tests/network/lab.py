@@ -25,6 +25,11 @@ from types import FrameType, TracebackType
 from typing import Any
 
 OFFLOADS = ("tx", "rx", "tso", "gso", "gro")
+_AHEAD = """
+if [ -e /proc/self/autogroup ]; then echo -20 >/proc/self/autogroup; fi
+exec nice -n -20 taskset --cpu-list "$0" "$@"
+"""
+"""For a session of its own: where sessions share the machine (autogroups), being nice counts within one only."""
 _serial = itertools.count()
 
 
@@ -90,6 +95,7 @@ class Namespace:
         self.lab, self.name = lab, name
         self.interface = ""
         self.address = ""
+        self._place: tuple[str, ...] = ()
         subprocess.run(["ip", "netns", "add", name], check=True)
         self.sysctl(
             net__ipv6__conf__all__disable_ipv6=1, net__ipv6__conf__default__disable_ipv6=1, net__ipv4__icmp_ratelimit=0,
@@ -101,7 +107,7 @@ class Namespace:
     def run(self, *command: str, check: bool = True, seconds: float = 60.0, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run *command* to its end. CalledProcessError (with its stderr shown) on failure."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.name, *command],
+            ["ip", "netns", "exec", self.name, *self._place, *command],
             stdin=subprocess.DEVNULL if "input" not in options else None,
             capture_output=True, text=True, timeout=seconds, **options,
         )  # fmt: skip
@@ -110,7 +116,7 @@ class Namespace:
 
     def start(self, *command: str) -> Process:
         """Start *command*; the lab stops it at the latest."""
-        process = Process(self.name, command)
+        process = Process(self.name, (*self._place, *command))
         self.lab.at_end(process.stop)
         return process
 
@@ -125,6 +131,13 @@ class Namespace:
             self.address = address.split("/")[0]
         self.run("ip", "link", "set", interface, "up")
         self.interface = interface
+
+    def settle(self, core: int) -> None:
+        """Run commands on one core from now on, ahead of what else the machine does, and have what the interface receives come
+        there, as from a network card."""
+        core %= os.cpu_count() or 1
+        self._place = ("setsid", "sh", "-c", _AHEAD, str(core))
+        self.run("sh", "-c", f"echo {1 << core:x} > /sys/class/net/{self.interface}/queues/rx-0/rps_cpus")
 
     def has(self, interface: str) -> bool:
         return self.run("ip", "link", "show", interface, check=False).returncode == 0

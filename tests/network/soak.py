@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.network.bulk import MEASURES, measured
+from tests.network.bulk import MANY, MEASURES, measured
 from tests.network.lab import Lab, Loss, Wire
 from tests.network.transferring import KERNEL, ROLES, Plan, Transfers, by_a_kernel, by_our_client, goodput, on_a_bad_path
 
@@ -66,7 +66,7 @@ def main(count: str = "1000") -> int:
     transfers(int(count))
     good = [losses(1), losses(3)]
     for name in MEASURES:
-        good.append(told(f"bulk, clean, {name}", *measured(name)))
+        good.append(told(f"bulk, clean, {name}", *measured(name, 2 * MANY, rounds=9)))
     return 0 if all(good) else 1
 
 

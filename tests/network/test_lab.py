@@ -75,6 +75,14 @@ def test_a_bridge_loses_what_it_is_told_to(lab: Lab, tmp_path: Path) -> None:
     assert counters(ours)["TcpRetransSegs"] > 0
 
 
+def test_who_has_settled_has_a_core_for_programs_and_packets(lab: Lab) -> None:
+    ours, _ = lab.cable()
+    ours.settle(0)
+    assert ours.run("nproc").stdout == "1\n"
+    assert ours.run("nice").stdout == "-20\n"
+    assert ours.run("cat", "/sys/class/net/v0/queues/rx-0/rps_cpus").stdout.strip("0\n") == "1"
+
+
 def test_nothing_is_left_behind() -> None:
     lab = Lab()
     with pytest.raises(ZeroDivisionError):
