@@ -39,7 +39,7 @@ from pipeline.outbox import has_spare
 from tcp.board import give_board
 from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
-from tcp.expected import REFUSED, next_expected
+from tcp.expected import REFUSED, next_expected, next_synchronized
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
 from tcp.ip6 import FIRST_NUMBER, let_go
@@ -66,7 +66,7 @@ def answer(eng, counters, out, conn, app, slot, mbuf, now):
     if unlikely(i64(conn.bits) & ACK_ALONE != 0):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     seq = i64(conn.snd_nxt)
-    word = next_expected(conn, i64(eng.now_us))
+    word = next_synchronized(conn, i64(eng.now_us))
     if unlikely(word == REFUSED):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     if word:

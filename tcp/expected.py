@@ -148,12 +148,30 @@ def next_expected(conn, now):
     Its sequence number is what snd_nxt was before, ACK and window are the connection's; a SYN has an MSS option, and with WS_OK
     those for SACK and window scale. Only after an ACK without payload may there be more to send.
     """
-    bits, state, nxt = i64(conn.bits), i64(conn.state), i64(conn.snd_nxt)
-    queued = distance(i64(conn.snd_end), nxt)
+    bits, state = i64(conn.bits), i64(conn.state)
     if unlikely(bits & _TROUBLE != 0):
         return i64(REFUSED)
     if unlikely(state < ESTABLISHED):
-        return _next_syn(conn, bits, state, nxt, now)
+        return _next_syn(conn, bits, state, i64(conn.snd_nxt), now)
+    return _next_text(conn, bits, state, now)
+
+
+@inlined
+def next_synchronized(conn, now):
+    """`next_expected`, but REFUSED for a SYN: for what has received something."""
+    bits, state = i64(conn.bits), i64(conn.state)
+    if unlikely(bits & _TROUBLE != 0):
+        return i64(REFUSED)
+    if unlikely(state < ESTABLISHED):
+        return i64(0) if state == CLOSED else i64(REFUSED)
+    return _next_text(conn, bits, state, now)
+
+
+@inlined
+def _next_text(conn, bits, state, now):
+    """Text, a FIN, or an ACK."""
+    nxt = i64(conn.snd_nxt)
+    queued = distance(i64(conn.snd_end), nxt)
     fin = i64(FIN) if bits & FIN_QUEUED else i64(0)
     if bits & ACK_ALONE or queued + fin <= 0:
         if bits & ACK_BITS == 0:
