@@ -5,10 +5,11 @@ from __future__ import annotations
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import be16, i64, load8, record_at
-from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
+from operators.accounting import count_established, count_opened, count_reset_sent, count_text, role_counters
 from operators.aggregate import may_wait
 from operators.connections import answer, release, settle, transmit
 from operators.engine import (
+    APP_FIN_SEEN,
     APP_HALF_OPEN,
     BYTES_RECEIVED,
     ENGINE,
@@ -28,6 +29,7 @@ from operators.engine import (
 )  # fmt: skip
 from operators.frames import source_mac, write_headers
 from operators.syn_cookies import NO_ROOM, by_cookie, send_cookie
+from operators.tally import tally_received
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, deliver_early, end, reveal, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
@@ -149,16 +151,20 @@ def tcp_state(pkt, mbuf, meta, following, state, now, out, tcp):
 @inlined
 def _hand_over(eng, counters, pkt, meta, conn, app, slot, limits, events, now):
     """Count the segment, and give its content to the application; the events, with those that this adds."""
-    count_received(eng, counters, conn, app, events, meta, now)
+    tally_received(counters, i64(conn.state), events, i64(meta.tcp_flags))
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
+            count_established(eng, conn, app, now)
             begin(eng, conn, app, slot)
-        if events & EV_DATA and not events & EV_EARLY:
-            address = pkt + i64(meta.payload) + i64(meta.skip)
-            events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
-            if events & EV_REVEALED:
-                reveal(eng, conn, app, slot, i64(meta.revealed))
+        if events & EV_DATA:
+            count_text(counters, app, i64(meta.accepted))
+            if not events & EV_EARLY:
+                address = pkt + i64(meta.payload) + i64(meta.skip)
+                events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
+                if events & EV_REVEALED:
+                    reveal(eng, conn, app, slot, i64(meta.revealed))
         if events & EV_FIN:
+            app.app_bits = i64(app.app_bits) | APP_FIN_SEEN
             end(eng, conn, app)
     update_window(eng, conn, app, slot, limits)
     return events

@@ -53,33 +53,32 @@ _LAYOUTS = WS_OK | SACK_OK
 
 REFUSED = -1
 
-_TEXT_STATES = 1 << ESTABLISHED | 1 << FIN_WAIT_1 | 1 << FIN_WAIT_2
+_TEXT_STATES = 1 << SYN_RECEIVED | 1 << ESTABLISHED | 1 << FIN_WAIT_1 | 1 << FIN_WAIT_2
+_STATES = _TEXT_STATES | 1 << CLOSE_WAIT | 1 << CLOSING | 1 << LAST_ACK
 _OUR_FIN_STATES = 1 << FIN_WAIT_1 | 1 << CLOSING | 1 << LAST_ACK
 
 
 @inlined
 def receive_expected(conn, seg, limits, now):
-    """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK that is no duplicate."""
-    bits, state, una = i64(conn.bits), i64(conn.state), i64(conn.snd_una)
+    """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK of all that was sent."""
+    bits, state, ack = i64(conn.bits), i64(conn.state), i64(seg.ack)
     flags, length = i64(seg.tcp_flags), i64(seg.payload_len)
     if unlikely(
         i64(seg.seq) != i64(conn.rcv_nxt)
         or flags & (SYN | RST | ACK | URG) != ACK
         or bits & _TROUBLE != 0
-        or state < SYN_RECEIVED
+        or ack != i64(conn.snd_nxt)
+        or i64(conn.retries) != 0
     ):
         return REFUSED
-    acked, flight = distance(i64(seg.ack), una), distance(i64(conn.snd_nxt), una)
     text = length + (flags & FIN)
-    if unlikely(not 0 <= acked <= flight or (acked == 0 and (flight != 0 or state == SYN_RECEIVED)) or i64(conn.retries) != 0):
-        return REFUSED
-    if unlikely(text != 0 and (length > i64(conn.rcv_wnd) or 1 << max(state, ESTABLISHED) & _TEXT_STATES == 0)):
+    if unlikely(1 << state & (_TEXT_STATES if text else _STATES) == 0 or length > i64(conn.rcv_wnd)):
         return REFUSED
     wnd = i64(seg.wnd) << i64(conn.snd_shift)
-    if unlikely(wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or state == TIME_WAIT or i64(seg.opts) & OPT_SACK != 0):
+    if unlikely(wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or i64(seg.opts) & OPT_SACK != 0):
         return REFUSED
     events = i64(0)
-    if acked:
+    if ack != i64(conn.snd_una):
         events = i64(EV_ACKED)
         if bits & TIMED:
             bits &= ~TIMED
@@ -87,9 +86,11 @@ def receive_expected(conn, seg, limits, now):
         if state == SYN_RECEIVED:
             state = i64(ESTABLISHED)
             events = i64(EV_ACKED | EV_ESTABLISHED)
-        elif 1 << state & _OUR_FIN_STATES and i64(seg.ack) == advance(i64(conn.snd_end), 1):
+        elif 1 << state & _OUR_FIN_STATES and ack == advance(i64(conn.snd_end), 1):
             state, events = _after_our_fin(state)
-        conn.snd_una = i64(seg.ack)
+        conn.snd_una = ack
+    elif unlikely(state == SYN_RECEIVED):
+        return REFUSED
     conn.snd_wnd = wnd
     seg.skip = 0
     seg.accepted = length
@@ -111,7 +112,7 @@ def receive_expected(conn, seg, limits, now):
                 events |= EV_TIME_WAIT
     conn.bits = bits
     conn.state = state
-    _set_deadline(conn, limits, state, acked, flight, now)
+    _set_deadline(conn, limits, state, now)
     return events
 
 
@@ -126,10 +127,9 @@ def _after_our_fin(state):
 
 
 @inlined
-def _set_deadline(conn, limits, state, acked, flight, now):
-    if acked != flight:
-        ms = i64(conn.rto)
-    elif state == TIME_WAIT:
+def _set_deadline(conn, limits, state, now):
+    """With nothing left in flight."""
+    if state == TIME_WAIT:
         ms = i64(limits.time_wait_ms)
     elif state == FIN_WAIT_2:
         ms = i64(limits.fin_wait_2_ms)
