@@ -39,7 +39,7 @@ from pipeline.outbox import has_spare
 from tcp.board import give_board
 from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
-from tcp.expected import REFUSED, next_expected, next_synchronized
+from tcp.expected import REFUSED, first_syn, next_expected
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
 from tcp.ip6 import FIRST_NUMBER, let_go
@@ -61,12 +61,42 @@ def act(eng, out, conn, app, slot, events, now):
 
 
 @inlined
+def start(eng, out, conn, app, slot, now):
+    """`act` for the SYN of a connection that was just made."""
+    if unlikely(not has_spare(out)) or not first_syn(conn, i64(eng.now_us)):
+        act(eng, out, conn, app, slot, i64(0), now)
+        return
+    mbuf = take(out)
+    _write_syn(eng, i64(eng.client), conn, app, slot, mbuf, i64(SYN), now)
+    send(out, mbuf)
+
+
+@inlined
+def welcome(eng, out, conn, app, slot, mbuf, now):
+    """`act` for the SYN-ACK of a connection that was just made, in the *mbuf* of the SYN, whose verdict it returns."""
+    if unlikely(not first_syn(conn, i64(eng.now_us))):
+        used = transmit(eng, out, conn, app, slot, mbuf, now)
+        settle(eng, out, conn, app, slot, i64(0), now)
+        return i64(KEEP if used else DROP)
+    _write_syn(eng, i64(eng.server), conn, app, slot, mbuf, i64(SYN | ACK), now)
+    return i64(TX)
+
+
+@inlined
+def _write_syn(eng, counters, conn, app, slot, mbuf, flags, now):
+    _write_expected(eng, counters, conn, app, slot, mbuf, i64(conn.iss), flags, i64(0))
+    if unlikely(i64(eng.records) != 0):
+        note_state(eng, conn, app, slot, now)
+    arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
+
+
+@inlined
 def answer(eng, counters, out, conn, app, slot, mbuf, now):
     """Send what *conn* has to send, the first segment in *mbuf*, whose verdict it returns: TX, KEEP or DROP."""
     if unlikely(i64(conn.bits) & ACK_ALONE != 0):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     seq = i64(conn.snd_nxt)
-    word = next_synchronized(conn, i64(eng.now_us))
+    word = next_expected(conn, i64(eng.now_us))
     if unlikely(word == REFUSED):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     if word:

@@ -7,7 +7,7 @@ from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import be16, i64, load8, record_at
 from operators.accounting import count_established, count_opened, count_reset_sent, count_text, role_counters
 from operators.aggregate import may_wait
-from operators.connections import answer, release, settle, transmit
+from operators.connections import answer, release, settle, transmit, welcome
 from operators.engine import (
     APP_FIN_SEEN,
     APP_HALF_OPEN,
@@ -205,9 +205,7 @@ def _unknown(eng, pkt, mbuf, meta, state, now, out):
     if slot < 0:
         return -slot
     conn, app = conn_at(eng, slot), app_at(eng, slot)
-    used = transmit(eng, out, conn, app, slot, mbuf, now)
-    settle(eng, out, conn, app, slot, i64(0), now)
-    return i64(KEEP if used else DROP)
+    return welcome(eng, out, conn, app, slot, mbuf, now)
 
 
 @inlined

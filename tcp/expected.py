@@ -34,7 +34,6 @@ from tcp.connection import (
     REWOUND,
     SACK_OK,
     SYN_RECEIVED,
-    SYN_SENT,
     TIME_WAIT,
     TIMED,
     TIMED_LATER,
@@ -143,33 +142,16 @@ def _set_deadline(conn, limits, state, now):
 
 @inlined
 def next_expected(conn, now):
-    """What `next_segment` would send: its flags | payload length << 8; 0 for nothing, or REFUSED.
+    """What `next_segment` would send: its flags | payload length << 8; 0 for nothing, or REFUSED: so is every SYN.
 
-    Its sequence number is what snd_nxt was before, ACK and window are the connection's; a SYN has an MSS option, and with WS_OK
-    those for SACK and window scale. Only after an ACK without payload may there be more to send.
+    Its sequence number is what snd_nxt was before, ACK and window are the connection's. Only after an ACK without payload may
+    there be more to send.
     """
     bits, state = i64(conn.bits), i64(conn.state)
     if unlikely(bits & _TROUBLE != 0):
         return i64(REFUSED)
     if unlikely(state < ESTABLISHED):
-        return _next_syn(conn, bits, state, i64(conn.snd_nxt), now)
-    return _next_text(conn, bits, state, now)
-
-
-@inlined
-def next_synchronized(conn, now):
-    """`next_expected`, but REFUSED for a SYN: for what has received something."""
-    bits, state = i64(conn.bits), i64(conn.state)
-    if unlikely(bits & _TROUBLE != 0):
-        return i64(REFUSED)
-    if unlikely(state < ESTABLISHED):
         return i64(0) if state == CLOSED else i64(REFUSED)
-    return _next_text(conn, bits, state, now)
-
-
-@inlined
-def _next_text(conn, bits, state, now):
-    """Text, a FIN, or an ACK."""
     nxt = i64(conn.snd_nxt)
     queued = distance(i64(conn.snd_end), nxt)
     fin = i64(FIN) if bits & FIN_QUEUED else i64(0)
@@ -197,18 +179,14 @@ def _next_text(conn, bits, state, now):
 
 
 @inlined
-def _next_syn(conn, bits, state, nxt, now):
-    """The first SYN or SYN-ACK."""
-    if state == CLOSED:
-        return i64(0)
-    if i64(conn.retries) or (state != SYN_SENT and state != SYN_RECEIVED):
-        return i64(REFUSED)
-    if nxt != i64(conn.iss):
-        return i64(REFUSED) if bits & ACK_DUE else i64(0)
-    if bits & _LAYOUTS != 0 and bits & _LAYOUTS != _LAYOUTS:
-        return i64(REFUSED)
-    conn.snd_nxt = advance(nxt, 1)
+def first_syn(conn, now):
+    """Send what `next_segment` would of a connection in SYN_SENT or SYN_RECEIVED that was just made: a SYN, or SYN-ACK, with an
+    MSS option, and with WS_OK those for SACK and window scale. False, and nothing was changed: that is to be asked."""
+    bits = i64(conn.bits)
+    if unlikely(bits & _TROUBLE != 0 or (bits & _LAYOUTS != 0 and bits & _LAYOUTS != _LAYOUTS)):
+        return False
+    conn.snd_nxt = advance(i64(conn.iss), 1)
     conn.rtt_time = now & MASK
     conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
     conn.bits = (bits | TIMED) & ~ACK_BITS
-    return i64(SYN) if state == SYN_SENT else i64(SYN | ACK)
+    return True
