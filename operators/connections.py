@@ -52,6 +52,9 @@ from tcp.slots import SLOTS, give_slot
 from tcp.transmit import next_segment, pending
 from tcp.wheel import WHEEL, arm, cancel
 
+_FLAGS = 0xFF & ~SYN
+"""Of what `next_expected` says. That there is no SYN among them spares its options."""
+
 
 @kernel
 def act(eng, out, conn, app, slot, events, now):
@@ -100,7 +103,7 @@ def answer(eng, counters, out, conn, app, slot, mbuf, now):
     if unlikely(word == REFUSED):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     if word:
-        _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
+        _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     return i64(TX) if word else i64(DROP)
@@ -125,7 +128,7 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
         if mbuf == 0:
             mbuf = take(out)
         if word != REFUSED:
-            _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
+            _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
         else:
             _write_unusual(eng, conn, app, slot, mbuf)
         send(out, mbuf)
