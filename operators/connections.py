@@ -97,7 +97,7 @@ def _write_syn(eng, counters, conn, app, slot, mbuf, flags, now):
 def answer(eng, counters, out, conn, app, slot, mbuf, now):
     """Send what *conn* has to send, the first segment in *mbuf*, whose verdict it returns: TX, KEEP or DROP."""
     if unlikely(i64(conn.bits) & ACK_ALONE != 0):
-        return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
+        return _answer_apart(eng, counters, out, conn, app, slot, mbuf, now)
     seq = i64(conn.snd_nxt)
     word = next_expected(conn, i64(eng.now_us))
     if unlikely(word == REFUSED):
@@ -107,6 +107,26 @@ def answer(eng, counters, out, conn, app, slot, mbuf, now):
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     return i64(TX) if word else i64(DROP)
+
+
+@kernel
+def _answer_apart(eng, counters, out, conn, app, slot, mbuf, now):
+    """`answer` with an ACK of its own before anything else."""
+    seq = i64(conn.snd_nxt)
+    if unlikely(next_expected(conn, i64(eng.now_us)) != ACK):
+        return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
+    _write_expected(eng, counters, conn, app, slot, mbuf, seq, i64(ACK), i64(0))
+    send(out, mbuf)
+    word = next_expected(conn, i64(eng.now_us)) if has_spare(out) else i64(REFUSED)
+    if unlikely(word <= 0):
+        transmit(eng, out, conn, app, slot, i64(0), now)
+        return i64(KEEP)
+    mbuf = take(out)
+    _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
+    send(out, mbuf)
+    if unlikely(i64(eng.records) != 0):
+        note_state(eng, conn, app, slot, now)
+    return i64(KEEP)
 
 
 @kernel
