@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdk_io.expect import unlikely
-from dpdk_io.jit import inlined, kernel, rare
+from dpdk_io.jit import apart, inlined, kernel, rare
 from dpdk_io.mbuf import data
 from dpdk_io.memory import div64, i64, load64, record_at, store64
 from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
@@ -350,13 +350,13 @@ def _enter_time_wait(eng, slot, app):
     generation = i64(app.generation) + 1 & 0xFFFF
     app.generation = generation  # first: an old entry of this very slot would end the wait that begins
     head = i64(eng.tw_head)
-    if head - i64(eng.tw_tail) >= i64(eng.tw_limit):
-        _evict(eng)
     store64(i64(eng.tw_ring) + (head & i64(eng.tw_mask)) * 8, slot << 16 | generation)
     eng.tw_head = head + 1
+    if head - i64(eng.tw_tail) >= i64(eng.tw_limit):
+        _evict(eng)
 
 
-@kernel
+@apart
 def _evict(eng):
     """End the oldest wait; an entry whose slot has another connection by now is just forgotten."""
     tail = i64(eng.tw_tail)
