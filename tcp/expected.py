@@ -91,9 +91,9 @@ def receive_expected(conn, seg, limits, now):
     elif unlikely(state == SYN_RECEIVED):
         return REFUSED
     conn.snd_wnd = wnd
-    seg.skip = 0
-    seg.accepted = length
     if text:
+        seg.skip = 0
+        seg.accepted = length
         conn.rcv_nxt = advance(i64(conn.rcv_nxt), text)
         consumed(conn, limits, length)
         at_once = flags & FIN or bits & (ACK_LATER | QUICK_ACK) or i64(limits.delack_ms) == 0
