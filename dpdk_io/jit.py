@@ -19,7 +19,7 @@ from llvmlite import binding
 from numba import types
 
 from dpdk_io.frontend import KernelCompiler, quickly
-from dpdk_io.linking import Part, RarePart, Whole, made_as
+from dpdk_io.linking import ApartPart, Part, RarePart, Whole, made_as
 
 JIT = not numba.config.DISABLE_JIT
 """False under NUMBA_DISABLE_JIT=1: kernels are then plain Python, and the twins in `memory` serve them."""
@@ -52,6 +52,11 @@ def kernel(fn: Callable[..., Any]) -> Any:
 def rare(fn: Callable[..., Any]) -> Any:
     """A `kernel` for what hardly ever happens: code that calls it is laid out, and given registers, as if it did not."""
     return _compile(fn, RarePart, forceinline=False)
+
+
+def apart(fn: Callable[..., Any]) -> Any:
+    """A `kernel` that LLVM merges into no caller: for what only some of their packets need, and takes many registers."""
+    return _compile(fn, ApartPart, forceinline=False)
 
 
 def inlined(fn: Callable[..., Any]) -> Any:

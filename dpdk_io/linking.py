@@ -53,19 +53,27 @@ class Part(JITCodeLibrary):
         return self._shared_module
 
 
-class RarePart(Part):
-    """A part that is hardly ever called: LLVM keeps it, and the way to it, out of the way of everything else.
+class ApartPart(Part):
+    """A part that LLVM merges into nothing that calls it.
 
-    What numba compiles on the way, like its `min`, is not: others call it too.
+    What numba compiles on the way, like its `min`, is not kept apart: others call it too.
     """
+
+    marks: tuple[str, ...] = ("noinline",)
 
     def add_ir_module(self, ir_module: Any) -> None:
         """Mark the kernel."""
         for function in ir_module.functions:
             if not function.is_declaration and is_kernel(function):
-                function.attributes.add("cold")
-                function.attributes.add("noinline")
+                for mark in self.marks:
+                    function.attributes.add(mark)
         super().add_ir_module(ir_module)
+
+
+class RarePart(ApartPart):
+    """A part that is hardly ever called: LLVM keeps it, and the way to it, out of the way of everything else."""
+
+    marks = ("cold", "noinline")
 
 
 class Whole(JITCodeLibrary):

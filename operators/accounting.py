@@ -30,10 +30,9 @@ from operators.engine import (
     history_at,
     peek,
 )  # fmt: skip
-from operators.tally import tally_received, tally_sent
+from operators.tally import tally_sent
 from pipeline.histogram import bucket
 from tcp.connection import CLIENT
-from tcp.events import EV_DATA, EV_ESTABLISHED, EV_FIN
 from tcp.ip6 import FIRST_NUMBER, octets_of
 from tcp.segment import FIN
 
@@ -45,16 +44,17 @@ def role_counters(eng, conn):
 
 
 @inlined
-def count_received(eng, counters, conn, app, events, seg, now):
-    """Count what the segment *seg* was, by the *events* that `receive` made of it."""
-    tally_received(counters, i64(conn.state), events, i64(seg.tcp_flags))
-    if events & EV_DATA:
-        bump(counters, BYTES_RECEIVED, i64(seg.accepted))
-        app.received_payloads += 1
-    if events & EV_FIN:
-        app.app_bits = i64(app.app_bits) | APP_FIN_SEEN
-    if events & EV_ESTABLISHED and i64(conn.bits) & CLIENT:
+def count_established(eng, conn, app, now):
+    """A connection is established; of a client's, how long that took."""
+    if i64(conn.bits) & CLIENT:
         _observe(i64(eng.connect_histogram), i64(app.due), now, eng)
+
+
+@inlined
+def count_text(counters, app, length):
+    """*length* bytes have come in a segment."""
+    bump(counters, BYTES_RECEIVED, length)
+    app.received_payloads += 1
 
 
 @kernel

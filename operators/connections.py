@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdk_io.expect import unlikely
-from dpdk_io.jit import inlined, kernel, rare
+from dpdk_io.jit import apart, inlined, kernel, rare
 from dpdk_io.mbuf import data
 from dpdk_io.memory import div64, i64, load64, record_at, store64
 from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
@@ -39,7 +39,7 @@ from pipeline.outbox import has_spare
 from tcp.board import give_board
 from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
-from tcp.expected import REFUSED, next_expected
+from tcp.expected import REFUSED, first_syn, next_expected
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
 from tcp.ip6 import FIRST_NUMBER, let_go
@@ -52,6 +52,9 @@ from tcp.slots import SLOTS, give_slot
 from tcp.transmit import next_segment, pending
 from tcp.wheel import WHEEL, arm, cancel
 
+_FLAGS = 0xFF & ~SYN
+"""Of what `next_expected` says. That there is no SYN among them spares its options."""
+
 
 @kernel
 def act(eng, out, conn, app, slot, events, now):
@@ -61,19 +64,69 @@ def act(eng, out, conn, app, slot, events, now):
 
 
 @inlined
+def start(eng, out, conn, app, slot, now):
+    """`act` for the SYN of a connection that was just made."""
+    if unlikely(not has_spare(out)) or not first_syn(conn, i64(eng.now_us)):
+        act(eng, out, conn, app, slot, i64(0), now)
+        return
+    mbuf = take(out)
+    _write_syn(eng, i64(eng.client), conn, app, slot, mbuf, i64(SYN), now)
+    send(out, mbuf)
+
+
+@inlined
+def welcome(eng, out, conn, app, slot, mbuf, now):
+    """`act` for the SYN-ACK of a connection that was just made, in the *mbuf* of the SYN, whose verdict it returns."""
+    if unlikely(not first_syn(conn, i64(eng.now_us))):
+        used = transmit(eng, out, conn, app, slot, mbuf, now)
+        settle(eng, out, conn, app, slot, i64(0), now)
+        return i64(KEEP if used else DROP)
+    _write_syn(eng, i64(eng.server), conn, app, slot, mbuf, i64(SYN | ACK), now)
+    return i64(TX)
+
+
+@inlined
+def _write_syn(eng, counters, conn, app, slot, mbuf, flags, now):
+    _write_expected(eng, counters, conn, app, slot, mbuf, i64(conn.iss), flags, i64(0))
+    if unlikely(i64(eng.records) != 0):
+        note_state(eng, conn, app, slot, now)
+    arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
+
+
+@inlined
 def answer(eng, counters, out, conn, app, slot, mbuf, now):
     """Send what *conn* has to send, the first segment in *mbuf*, whose verdict it returns: TX, KEEP or DROP."""
     if unlikely(i64(conn.bits) & ACK_ALONE != 0):
-        return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
+        return _answer_apart(eng, counters, out, conn, app, slot, mbuf, now)
     seq = i64(conn.snd_nxt)
     word = next_expected(conn, i64(eng.now_us))
     if unlikely(word == REFUSED):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     if word:
-        _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
+        _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     return i64(TX) if word else i64(DROP)
+
+
+@kernel
+def _answer_apart(eng, counters, out, conn, app, slot, mbuf, now):
+    """`answer` with an ACK of its own before anything else."""
+    seq = i64(conn.snd_nxt)
+    if unlikely(next_expected(conn, i64(eng.now_us)) != ACK):
+        return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
+    _write_expected(eng, counters, conn, app, slot, mbuf, seq, i64(ACK), i64(0))
+    send(out, mbuf)
+    word = next_expected(conn, i64(eng.now_us)) if has_spare(out) else i64(REFUSED)
+    if unlikely(word <= 0):
+        transmit(eng, out, conn, app, slot, i64(0), now)
+        return i64(KEEP)
+    mbuf = take(out)
+    _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
+    send(out, mbuf)
+    if unlikely(i64(eng.records) != 0):
+        note_state(eng, conn, app, slot, now)
+    return i64(KEEP)
 
 
 @kernel
@@ -95,7 +148,7 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
         if mbuf == 0:
             mbuf = take(out)
         if word != REFUSED:
-            _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & 0xFF, word >> 8)
+            _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
         else:
             _write_unusual(eng, conn, app, slot, mbuf)
         send(out, mbuf)
@@ -297,13 +350,13 @@ def _enter_time_wait(eng, slot, app):
     generation = i64(app.generation) + 1 & 0xFFFF
     app.generation = generation  # first: an old entry of this very slot would end the wait that begins
     head = i64(eng.tw_head)
-    if head - i64(eng.tw_tail) >= i64(eng.tw_limit):
-        _evict(eng)
     store64(i64(eng.tw_ring) + (head & i64(eng.tw_mask)) * 8, slot << 16 | generation)
     eng.tw_head = head + 1
+    if head - i64(eng.tw_tail) >= i64(eng.tw_limit):
+        _evict(eng)
 
 
-@kernel
+@apart
 def _evict(eng):
     """End the oldest wait; an entry whose slot has another connection by now is just forgotten."""
     tail = i64(eng.tw_tail)

@@ -6,7 +6,7 @@ address, port and core. So 12 bytes and the engine's settings give back any part
 
 from __future__ import annotations
 
-from dpdk_io.jit import kernel, rare
+from dpdk_io.jit import apart, kernel, rare
 from dpdk_io.memory import copy, i64, load8, load32, load64, store8, store32, store64
 
 MAGIC = 0x50414554
@@ -21,7 +21,7 @@ def own_byte(uid, name, at):
     return word >> (at & (7 if at >= 8 else 3)) * 8 & 0xFF
 
 
-@kernel
+@apart
 def repeat(template, period, address, offset, length):
     """Copy from a template that repeats."""
     at = offset if offset < period else offset % period

@@ -38,19 +38,19 @@ from tcp.events import (
     EV_RST_DUE,
     EV_UNACCEPTABLE,
 )  # fmt: skip
-from tcp.segment import ACK, FIN, RST, SYN
+from tcp.segment import ACK, FIN, PSH, RST, SYN
 
 _ODD = EV_UNACCEPTABLE | EV_DUPLICATE | EV_OUT_OF_ORDER | EV_CHALLENGE | EV_RST_DUE | EV_RESET
 _MEANT = EV_ESTABLISHED | EV_DATA | EV_FIN | EV_FIN_ACKED
 _CLOSED_FIRST, _UNEXPECTED, _RST = 1 << 4, 1 << 5, 1 << 6
-"""Beside _MEANT in a received segment's kind: we had closed before; dropped or out of place; an RST."""
+"""Beside _MEANT in a received segment's kind: a FIN, and we had closed before; dropped or out of place; an RST."""
 assert _MEANT == _CLOSED_FIRST - 1
 assert 2 * _RST == RECEIVED_KINDS
 
-_PAYLOAD, _ACK, _ACKED, _FIN_SEEN, _FIN_ACKED, _AGAIN = (1 << bit for bit in range(2, 8))
-"""Beside FIN and SYN in a sent segment's kind. The middle three are the connection's, before the segment."""
-assert (APP_HANDSHAKE_ACKED, APP_FIN_SEEN, APP_FIN_ACKED) == (_ACKED >> 4, _FIN_SEEN >> 4, _FIN_ACKED >> 4)
-assert 2 * _AGAIN == SENT_KINDS
+_PAYLOAD, _AGAIN, _ACKED, _FIN_SEEN, _FIN_ACKED = RST, PSH, 1 << 5, 1 << 6, 1 << 7
+"""Beside FIN, SYN and ACK in a sent segment's kind. The last three are the connection's, before the segment."""
+assert (APP_HANDSHAKE_ACKED, APP_FIN_SEEN, APP_FIN_ACKED) == (_ACKED >> 5, _FIN_SEEN >> 5, _FIN_ACKED >> 5)
+assert 2 * _FIN_ACKED == SENT_KINDS
 
 
 @inlined
@@ -62,15 +62,16 @@ def _count(counters, table, kind):
 @inlined
 def tally_received(counters, state, events, flags):
     """A segment with *flags* came, with *events*; the connection is in *state* since."""
-    kind = events & _MEANT | (flags & RST) << 4
-    kind |= (0 if state == CLOSE_WAIT else _CLOSED_FIRST) | (_UNEXPECTED if events & _ODD else 0)
+    kind = events & _MEANT | (flags & RST) << 4 | (_UNEXPECTED if events & _ODD else 0)
+    if events & EV_FIN and state != CLOSE_WAIT:
+        kind |= _CLOSED_FIRST
     _count(counters, RECEIVED_TABLE, kind)
 
 
 @inlined
 def tally_sent(counters, app_bits, flags, length, again):
     """A segment leaves; the connection's new `app_bits`. *again*: all of it was sent before, neither text nor FIN count."""
-    kind = (app_bits & (APP_HANDSHAKE_ACKED | APP_FIN_SEEN | APP_FIN_ACKED)) << 4 | (flags & ACK) >> 1 | flags & SYN
+    kind = (app_bits & (APP_HANDSHAKE_ACKED | APP_FIN_SEEN | APP_FIN_ACKED)) << 5 | flags & (ACK | SYN)
     kind |= _AGAIN if again else flags & FIN | (_PAYLOAD if length else 0)
     _count(counters, SENT_TABLE, kind)
     if flags & SYN:
@@ -126,7 +127,7 @@ def _received(kind: int, client: bool) -> list[str]:
 
 def _sent(kind: int, client: bool) -> list[str]:
     if kind & SYN:
-        return ["Retransmissions" if kind & _AGAIN else "SentSynAck" if kind & _ACK else "SentSyn"]
+        return ["Retransmissions" if kind & _AGAIN else "SentSynAck" if kind & ACK else "SentSyn"]
     names = []
     if client and not kind & _ACKED:
         names.append("SentSynAck2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import i64, load16, load64, record_at, store64
 from operators.accounting import count_opened
-from operators.connections import act, release
+from operators.connections import release, start
 from operators.engine import (
     ATTEMPTED,
     ENGINE,
@@ -183,7 +183,7 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     started = i64(eng.intervals) + i64(eng.interval) * 16
     store64(started, load64(started) + 1)
     count_opened(i64(eng.client))
-    act(eng, out, conn, app, slot, i64(0), now)
+    start(eng, out, conn, app, slot, now)
 
 
 @kernel

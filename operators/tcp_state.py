@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
+from dpdk_io.mbuf import data
 from dpdk_io.memory import be16, i64, load8, record_at
-from operators.accounting import count_opened, count_received, count_reset_sent, role_counters
+from operators.accounting import count_established, count_opened, count_reset_sent, count_text, role_counters
 from operators.aggregate import may_wait
-from operators.connections import answer, release, settle, transmit
+from operators.connections import answer, release, settle, transmit, welcome
 from operators.engine import (
+    APP_FIN_SEEN,
     APP_HALF_OPEN,
     BYTES_RECEIVED,
     ENGINE,
@@ -28,6 +30,7 @@ from operators.engine import (
 )  # fmt: skip
 from operators.frames import source_mac, write_headers
 from operators.syn_cookies import NO_ROOM, by_cookie, send_cookie
+from operators.tally import tally_received
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, deliver_early, end, reveal, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
@@ -108,24 +111,25 @@ def tcp_check(pkt, meta, state, tcp):
     writes=[("accepted", "u4"), ("skip", "u4"), ("early", "u4"), ("revealed", "u4"), ("urp", "u2"), ("tos", "u1")],
     drops=("table_full", "bad_source"),
 )
-def tcp_state(pkt, mbuf, meta, following, state, now, out, tcp):
+def tcp_state(mbuf, meta, following, state, now, out, tcp):
     """Run TCP: find the segment's connection, change its state, send its answer; a SYN to an open port begins a connection."""
     eng = record_at(tcp, ENGINE)
     index = record_at(i64(eng.index), INDEX)
     slot = lookup(index, i64(meta.tcp_hash), i64(eng.conns), i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     if unlikely(slot < 0):
         if i64(eng.now_us) < i64(eng.cookies_until):
-            slot = by_cookie(eng, pkt, meta, now)
+            slot = by_cookie(eng, data(mbuf), meta, now)
         if slot == NO_ROOM:
             state.table_full += 1
             return DROP
         if slot < 0:
-            return _unknown(eng, pkt, mbuf, meta, state, now, out)
+            return _unknown(eng, mbuf, meta, state, now, out)
     conn, app = conn_at(eng, slot), app_at(eng, slot)
     counters = role_counters(eng, conn)
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = receive_expected(conn, meta, limits, i64(eng.now_us))
     if unlikely(events == REFUSED):
+        pkt = data(mbuf)
         second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
         meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
         meta.urp = be16(pkt + i64(meta.l4) + URGENT_POINTER)
@@ -134,12 +138,12 @@ def tcp_state(pkt, mbuf, meta, following, state, now, out, tcp):
             events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)
         if events & EV_REUSE:
             release(eng, conn, app, slot)
-            return _unknown(eng, pkt, mbuf, meta, state, now, out)
+            return _unknown(eng, mbuf, meta, state, now, out)
         if events & EV_DATA:
             events |= EV_MORE
-    events = _hand_over(eng, counters, pkt, meta, conn, app, slot, limits, events, now)
+    events = _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now)
     if unlikely(events & (EV_RST_DUE | EV_MORE) != 0):
-        verdict = _answer_unusual(eng, out, pkt, mbuf, meta, following, counters, conn, app, slot, events, now)
+        verdict = _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, events, now)
     else:
         verdict = answer(eng, counters, out, conn, app, slot, mbuf, now)
     settle(eng, out, conn, app, slot, events, now)
@@ -147,18 +151,22 @@ def tcp_state(pkt, mbuf, meta, following, state, now, out, tcp):
 
 
 @inlined
-def _hand_over(eng, counters, pkt, meta, conn, app, slot, limits, events, now):
+def _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now):
     """Count the segment, and give its content to the application; the events, with those that this adds."""
-    count_received(eng, counters, conn, app, events, meta, now)
+    tally_received(counters, i64(conn.state), events, i64(meta.tcp_flags))
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
+            count_established(eng, conn, app, now)
             begin(eng, conn, app, slot)
-        if events & EV_DATA and not events & EV_EARLY:
-            address = pkt + i64(meta.payload) + i64(meta.skip)
-            events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
-            if events & EV_REVEALED:
-                reveal(eng, conn, app, slot, i64(meta.revealed))
+        if events & EV_DATA:
+            count_text(counters, app, i64(meta.accepted))
+            if not events & EV_EARLY:
+                address = data(mbuf) + i64(meta.payload) + i64(meta.skip)
+                events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
+                if events & EV_REVEALED:
+                    reveal(eng, conn, app, slot, i64(meta.revealed))
         if events & EV_FIN:
+            app.app_bits = i64(app.app_bits) | APP_FIN_SEEN
             end(eng, conn, app)
     update_window(eng, conn, app, slot, limits)
     return events
@@ -181,10 +189,10 @@ def _note_unusual(eng, counters, pkt, meta, conn, app, slot, events):
 
 
 @rare
-def _answer_unusual(eng, out, pkt, mbuf, meta, following, counters, conn, app, slot, events, now):
+def _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, events, now):
     """An RST; or what the connection has to send, unless that comes later. The verdict."""
     if events & EV_RST_DUE:
-        used = _reset(eng, out, pkt, mbuf, meta, counters)
+        used = _reset(eng, out, mbuf, meta, counters)
     elif may_wait(eng, out, conn, cold_at(eng, slot), slot, meta, following):
         used = False
     else:
@@ -193,19 +201,17 @@ def _answer_unusual(eng, out, pkt, mbuf, meta, following, counters, conn, app, s
 
 
 @kernel
-def _unknown(eng, pkt, mbuf, meta, state, now, out):
+def _unknown(eng, mbuf, meta, state, now, out):
     """A segment for no connection; a SYN to an open port begins one. The verdict."""
-    slot = _no_connection(eng, out, pkt, mbuf, meta, state, now)
+    slot = _no_connection(eng, out, mbuf, meta, state, now)
     if slot < 0:
         return -slot
     conn, app = conn_at(eng, slot), app_at(eng, slot)
-    used = transmit(eng, out, conn, app, slot, mbuf, now)
-    settle(eng, out, conn, app, slot, i64(0), now)
-    return i64(KEEP if used else DROP)
+    return welcome(eng, out, conn, app, slot, mbuf, now)
 
 
 @inlined
-def _no_connection(eng, out, pkt, mbuf, meta, state, now):
+def _no_connection(eng, out, mbuf, meta, state, now):
     """A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293 section 3.10.7.2), anything else
     is answered with an RST (section 3.10.7.1).
 
@@ -221,12 +227,12 @@ def _no_connection(eng, out, pkt, mbuf, meta, state, now):
         return i64(-DROP)
     if i64(meta.tcp_flags) & SYN and open_port and listen(meta) & EV_SYN:
         if i64(eng.half_open) >= i64(eng.syn_backlog):
-            return i64(-KEEP if send_cookie(eng, out, pkt, mbuf, meta) else -DROP)
-        return _accept(eng, pkt, meta, state, now)
+            return i64(-KEEP if send_cookie(eng, out, data(mbuf), mbuf, meta) else -DROP)
+        return _accept(eng, mbuf, meta, state, now)
     bump(counters, UNEXPECTED, 1)
     if open_port and not i64(meta.tcp_flags) & (SYN | ACK):
         return i64(-DROP)
-    return i64(-KEEP if _reset(eng, out, pkt, mbuf, meta, counters) else -DROP)
+    return i64(-KEEP if _reset(eng, out, mbuf, meta, counters) else -DROP)
 
 
 @inlined
@@ -238,7 +244,7 @@ def _is_bad_source(meta):
 
 
 @inlined
-def _accept(eng, pkt, meta, state, now):
+def _accept(eng, mbuf, meta, state, now):
     hashed = i64(meta.tcp_hash)
     slots = record_at(i64(eng.slots), SLOTS)
     slot = take_slot(slots) if not i64(eng.closing) else i64(-1)
@@ -259,7 +265,7 @@ def _accept(eng, pkt, meta, state, now):
     now_us = i64(eng.now_us)
     accept(conn_at(eng, slot), cold_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, iss, now_us)
     app = app_at(eng, slot)
-    new_app(app, hashed, source_mac(pkt), now)
+    new_app(app, hashed, source_mac(data(mbuf)), now)
     app.app_bits = i64(APP_HALF_OPEN)
     eng.half_open = i64(eng.half_open) + 1
     counters = i64(eng.server)
@@ -269,12 +275,12 @@ def _accept(eng, pkt, meta, state, now):
 
 
 @rare
-def _reset(eng, out, pkt, mbuf, meta, counters):
+def _reset(eng, out, mbuf, meta, counters):
     """Answer with an RST, in place. False: nothing is to be sent."""
     seg = record_at(i64(eng.scratch), SEGMENT)
     if not reset_for(meta, seg):
         return False
-    peer_mac = source_mac(pkt)
+    peer_mac = source_mac(data(mbuf))
     ip, port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
     write_headers(addresses_at(eng), mbuf, seg, eng, peer_mac, ip, port, peer_ip, peer_port)
     count_reset_sent(counters)

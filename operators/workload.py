@@ -18,6 +18,7 @@ from operators.echo import echoes_own, keep_echo, write_echo
 from operators.engine import (
     APP_DECIDED,
     APP_ECHOES,
+    APP_FIN_SEEN,
     APP_HALF_OPEN,
     APP_HEAD,
     APP_HELD,
@@ -252,12 +253,15 @@ def _blank_lines(app, address, length):
 
 @kernel
 def update_window(eng, conn, app, slot, limits):
-    """An echoing server takes only what its ring has room for; transfers have windows of their own, and go on."""
+    """An echoing server takes only what its ring has room for, as long as anything may come; transfers have windows of their own,
+    and go on."""
     bits = i64(app.app_bits)
     if likely(not bits & (APP_ECHOES | APP_TRANSFER)):
         return
     if bits & APP_TRANSFER:
         transfer_goes_on(eng, conn, app, slot)
+        return
+    if bits & APP_FIN_SEEN:
         return
     size = i64(eng.echo_mask)
     offer(conn, limits, size - distance(i64(conn.snd_end), i64(conn.snd_una)), size)

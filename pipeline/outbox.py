@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dpdk_io.expect import likely
 from dpdk_io.jit import kernel, rare
 from dpdk_io.memory import i64, load64, record_at, store64
 from pipeline.verdicts import DROP, KEEP, NAMES, SLOW, TX
@@ -132,7 +133,7 @@ def leave(out, verdict, mbuf):
 @kernel
 def depart(out, tx, ready, verdict, mbuf):
     """`leave` for the loop itself, which keeps the count of the TX queue, at *tx*, in *ready*; its new value."""
-    if verdict == TX and ready < QUEUE:
+    if likely(verdict == TX and ready < QUEUE):
         store64(tx + ready * 8, mbuf)
         return ready + 1
     if verdict == DROP:

@@ -34,7 +34,6 @@ from tcp.connection import (
     REWOUND,
     SACK_OK,
     SYN_RECEIVED,
-    SYN_SENT,
     TIME_WAIT,
     TIMED,
     TIMED_LATER,
@@ -53,33 +52,32 @@ _LAYOUTS = WS_OK | SACK_OK
 
 REFUSED = -1
 
-_TEXT_STATES = 1 << ESTABLISHED | 1 << FIN_WAIT_1 | 1 << FIN_WAIT_2
+_TEXT_STATES = 1 << SYN_RECEIVED | 1 << ESTABLISHED | 1 << FIN_WAIT_1 | 1 << FIN_WAIT_2
+_STATES = _TEXT_STATES | 1 << CLOSE_WAIT | 1 << CLOSING | 1 << LAST_ACK
 _OUR_FIN_STATES = 1 << FIN_WAIT_1 | 1 << CLOSING | 1 << LAST_ACK
 
 
 @inlined
 def receive_expected(conn, seg, limits, now):
-    """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK that is no duplicate."""
-    bits, state, una = i64(conn.bits), i64(conn.state), i64(conn.snd_una)
+    """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK of all that was sent."""
+    bits, state, ack = i64(conn.bits), i64(conn.state), i64(seg.ack)
     flags, length = i64(seg.tcp_flags), i64(seg.payload_len)
     if unlikely(
         i64(seg.seq) != i64(conn.rcv_nxt)
         or flags & (SYN | RST | ACK | URG) != ACK
         or bits & _TROUBLE != 0
-        or state < SYN_RECEIVED
+        or ack != i64(conn.snd_nxt)
+        or i64(conn.retries) != 0
     ):
         return REFUSED
-    acked, flight = distance(i64(seg.ack), una), distance(i64(conn.snd_nxt), una)
     text = length + (flags & FIN)
-    if unlikely(not 0 <= acked <= flight or (acked == 0 and (flight != 0 or state == SYN_RECEIVED)) or i64(conn.retries) != 0):
-        return REFUSED
-    if unlikely(text != 0 and (length > i64(conn.rcv_wnd) or 1 << max(state, ESTABLISHED) & _TEXT_STATES == 0)):
+    if unlikely(1 << state & (_TEXT_STATES if text else _STATES) == 0 or length > i64(conn.rcv_wnd)):
         return REFUSED
     wnd = i64(seg.wnd) << i64(conn.snd_shift)
-    if unlikely(wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or state == TIME_WAIT or i64(seg.opts) & OPT_SACK != 0):
+    if unlikely(wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or i64(seg.opts) & OPT_SACK != 0):
         return REFUSED
     events = i64(0)
-    if acked:
+    if ack != i64(conn.snd_una):
         events = i64(EV_ACKED)
         if bits & TIMED:
             bits &= ~TIMED
@@ -87,13 +85,15 @@ def receive_expected(conn, seg, limits, now):
         if state == SYN_RECEIVED:
             state = i64(ESTABLISHED)
             events = i64(EV_ACKED | EV_ESTABLISHED)
-        elif 1 << state & _OUR_FIN_STATES and i64(seg.ack) == advance(i64(conn.snd_end), 1):
+        elif 1 << state & _OUR_FIN_STATES and ack == advance(i64(conn.snd_end), 1):
             state, events = _after_our_fin(state)
-        conn.snd_una = i64(seg.ack)
+        conn.snd_una = ack
+    elif unlikely(state == SYN_RECEIVED):
+        return REFUSED
     conn.snd_wnd = wnd
-    seg.skip = 0
-    seg.accepted = length
     if text:
+        seg.skip = 0
+        seg.accepted = length
         conn.rcv_nxt = advance(i64(conn.rcv_nxt), text)
         consumed(conn, limits, length)
         at_once = flags & FIN or bits & (ACK_LATER | QUICK_ACK) or i64(limits.delack_ms) == 0
@@ -111,7 +111,7 @@ def receive_expected(conn, seg, limits, now):
                 events |= EV_TIME_WAIT
     conn.bits = bits
     conn.state = state
-    _set_deadline(conn, limits, state, acked, flight, now)
+    _set_deadline(conn, limits, state, now)
     return events
 
 
@@ -126,10 +126,9 @@ def _after_our_fin(state):
 
 
 @inlined
-def _set_deadline(conn, limits, state, acked, flight, now):
-    if acked != flight:
-        ms = i64(conn.rto)
-    elif state == TIME_WAIT:
+def _set_deadline(conn, limits, state, now):
+    """With nothing left in flight."""
+    if state == TIME_WAIT:
         ms = i64(limits.time_wait_ms)
     elif state == FIN_WAIT_2:
         ms = i64(limits.fin_wait_2_ms)
@@ -143,17 +142,18 @@ def _set_deadline(conn, limits, state, acked, flight, now):
 
 @inlined
 def next_expected(conn, now):
-    """What `next_segment` would send: its flags | payload length << 8; 0 for nothing, or REFUSED.
+    """What `next_segment` would send: its flags | payload length << 8; 0 for nothing, or REFUSED: so is every SYN.
 
-    Its sequence number is what snd_nxt was before, ACK and window are the connection's; a SYN has an MSS option, and with WS_OK
-    those for SACK and window scale. Only after an ACK without payload may there be more to send.
+    Its sequence number is what snd_nxt was before, ACK and window are the connection's. Only after an ACK without payload may
+    there be more to send.
     """
-    bits, state, nxt = i64(conn.bits), i64(conn.state), i64(conn.snd_nxt)
-    queued = distance(i64(conn.snd_end), nxt)
+    bits, state = i64(conn.bits), i64(conn.state)
     if unlikely(bits & _TROUBLE != 0):
         return i64(REFUSED)
     if unlikely(state < ESTABLISHED):
-        return _next_syn(conn, bits, state, nxt, now)
+        return i64(0) if state == CLOSED else i64(REFUSED)
+    nxt = i64(conn.snd_nxt)
+    queued = distance(i64(conn.snd_end), nxt)
     fin = i64(FIN) if bits & FIN_QUEUED else i64(0)
     if bits & ACK_ALONE or queued + fin <= 0:
         if bits & ACK_BITS == 0:
@@ -179,18 +179,14 @@ def next_expected(conn, now):
 
 
 @inlined
-def _next_syn(conn, bits, state, nxt, now):
-    """The first SYN or SYN-ACK."""
-    if state == CLOSED:
-        return i64(0)
-    if i64(conn.retries) or (state != SYN_SENT and state != SYN_RECEIVED):
-        return i64(REFUSED)
-    if nxt != i64(conn.iss):
-        return i64(REFUSED) if bits & ACK_DUE else i64(0)
-    if bits & _LAYOUTS != 0 and bits & _LAYOUTS != _LAYOUTS:
-        return i64(REFUSED)
-    conn.snd_nxt = advance(nxt, 1)
+def first_syn(conn, now):
+    """Send what `next_segment` would of a connection in SYN_SENT or SYN_RECEIVED that was just made: a SYN, or SYN-ACK, with an
+    MSS option, and with WS_OK those for SACK and window scale. False, and nothing was changed: that is to be asked."""
+    bits = i64(conn.bits)
+    if unlikely(bits & _TROUBLE != 0 or (bits & _LAYOUTS != 0 and bits & _LAYOUTS != _LAYOUTS)):
+        return False
+    conn.snd_nxt = advance(i64(conn.iss), 1)
     conn.rtt_time = now & MASK
     conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
     conn.bits = (bits | TIMED) & ~ACK_BITS
-    return i64(SYN) if state == SYN_SENT else i64(SYN | ACK)
+    return True
