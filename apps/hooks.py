@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba.core.errors import NumbaError
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 
 from apps.config import TrafficConfig
 from apps.errors import ConfigError
@@ -40,10 +41,11 @@ def _hook(option: str, target: str | None, *, answers: bool) -> Callback | None:
         return None
     try:
         fn: Callable[..., object] = named(target, "hook", callable)
+        inspect.signature(getattr(fn, "py_func", fn)).bind(*range(4))
         return Callback(fn, answers=answers)
     except PipelineError as error:
         raise ConfigError(f"{option}: {error}") from error
-    except (NumbaError, TypeError) as error:
+    except (NumbaError, UnsupportedBytecodeError, TypeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[min(1, len(lines) - 1)]
         raise ConfigError(

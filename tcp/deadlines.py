@@ -26,6 +26,15 @@ def expire_after(conn, cold, ms, now):
 
 
 @kernel
+def await_answer(conn, cold, limits, now):
+    """Schedule REXMIT an RTO after *now* (us), but not beyond the user timeout, which runs from what was sent first."""
+    ms, patience = i64(conn.rto), i64(limits.user_timeout_ms)
+    if patience and i64(conn.retries):
+        ms = min(ms, max(patience - div64(now, 1000) + i64(cold.since), 1))
+    expire_after(conn, cold, ms, now)
+
+
+@kernel
 def expire_at(conn, cold, at):
     """Schedule REXMIT at *at*, in a connection with or without COLD."""
     if i64(conn.bits) & COLD_READY:

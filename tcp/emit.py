@@ -25,7 +25,7 @@ from tcp.connection import (
     TIMED_OUT,
     clear_bits,
 )
-from tcp.deadlines import expire_after
+from tcp.deadlines import await_answer
 from tcp.probe import arm_probe
 from tcp.rack import shift_of
 from tcp.recovery import tracked
@@ -65,7 +65,7 @@ def send_text(conn, cold, out, bits, length, fin, queued, limits, now):
     elif not bits & _UNCLEAR and not fin:
         bits |= _time(conn, cold, nxt != una, end, now)
     if nxt == una:
-        expire_after(conn, cold, i64(conn.rto), now)
+        await_answer(conn, cold, limits, now)
     bits = i64(conn.bits) & COLD_READY | bits & ~(ACK_BITS | PERSIST | PROBE)
     conn.bits = bits
     if bits & COLD_READY:

@@ -7,7 +7,7 @@ from dpdk_io.memory import div64, i64, record_at
 from tcp.acks import payload_room
 from tcp.board import BOARD
 from tcp.connection import ACK_BITS, FIN_QUEUED, LOST, PROBE, RECOVERY, TAIL_DUE, TIMED, clear_bits
-from tcp.deadlines import REORDER, expire_after, schedule
+from tcp.deadlines import REORDER, await_answer, schedule
 from tcp.emit import fill, send_text
 from tcp.probe import note_probe
 from tcp.rack import TAIL_OUT, shift_of
@@ -44,7 +44,7 @@ def _repeat(conn, cold, out, start, span, limits, now):
     fill(conn, cold, out, start, flags, length, length + fin, limits, now)
     clear_bits(conn, ACK_BITS)
     if start == i64(conn.snd_una):
-        expire_after(conn, cold, i64(conn.rto), now)
+        await_answer(conn, cold, limits, now)
     return length + fin
 
 
@@ -116,7 +116,7 @@ def _tail(conn, cold, address, out, limits, now):
         _repeat(conn, cold, out, start, span, limits, now)
         _note_resent(conn, cold, address, start, nxt, now)
         note_probe(conn, board, True)
-    expire_after(conn, cold, i64(conn.rto), now)
+    await_answer(conn, cold, limits, now)
     schedule(conn, cold, i64(REORDER), i64(0))
     return True
 

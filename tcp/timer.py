@@ -21,7 +21,7 @@ from tcp.connection import (
     raise_bits,
     sent,
 )
-from tcp.deadlines import expire_after, expire_at, is_due
+from tcp.deadlines import await_answer, expire_after, expire_at, is_due
 from tcp.events import EV_CLOSED, EV_DOUBT, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
 from tcp.recovery import go_back, probe_due, timed_out
 from tcp.rto import back_off
@@ -105,7 +105,7 @@ def _retransmit(conn, cold, limits, now):
     retries = i64(conn.retries) + 1
     conn.retries = retries
     back_off(conn, limits)
-    expire_after(conn, cold, i64(conn.rto), now)
+    await_answer(conn, cold, limits, now)
     return EV_RETRANSMIT | EV_DOUBT if retries == i64(limits.r1) else EV_RETRANSMIT
 
 

@@ -29,7 +29,7 @@ from tcp.connection import (
     clear_bits,
     sent,
 )
-from tcp.deadlines import expire_after
+from tcp.deadlines import await_answer, expire_after
 from tcp.emit import fill, send_text
 from tcp.newreno import limited_transmit
 from tcp.recovery import pipe_of, track, tracked
@@ -96,7 +96,7 @@ def _handshake(conn, cold, out, limits, now):
         bits |= TIMED
         conn.rtt_time = now & MASK
     conn.bits = bits
-    expire_after(conn, cold, i64(conn.rto), now)
+    await_answer(conn, cold, limits, now)
     return True
 
 

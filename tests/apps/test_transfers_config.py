@@ -142,3 +142,9 @@ def test_what_is_no_hook_is_told_in_one_line(tmp_path: Path) -> None:
     file.write_text(HOOK)
     with pytest.raises(ConfigError, match=r"^--check-hook: .*:odd is no kernel of \(address, offset, length, connection\): .*"):
         contents_of(loaded(send="1K", check_hook=f"{file}:odd"))
+
+
+@pytest.mark.parametrize("target", ["json:loads", "os.path:join", "math:sin", "builtins:print"])
+def test_a_function_that_is_no_hook_at_all(target: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^--check-hook: {target} is no kernel of \(address, .*; decorate it with @kernel$"):
+        contents_of(loaded(send="1K", check_hook=target))

@@ -51,7 +51,8 @@ def check_all_accounted_for(host: Host, frames: list[bytes]) -> None:
     assert counted == len(frames) - refused > FRAMES
     assert host.drops()["tcp_check.bad_options"] > 0
     assert host.drops()["tcp_check.checksum"] > 0
-    assert all(host.drops()[f"reassemble.{reason}"] > 0 for reason in ("malformed", "tiny", "overlap", "unfinished"))
+    reasons = ("malformed", "tiny", "overlap", "unfinished") if JIT else ("malformed",)
+    assert all(host.drops()[f"reassemble.{reason}"] > 0 for reason in reasons)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

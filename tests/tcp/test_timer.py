@@ -38,6 +38,19 @@ def test_retransmission_backs_off_and_gives_up(state: str, again: Sent) -> None:
     assert endpoint.sends() == []
 
 
+@pytest.mark.parametrize("state", ["SYN_SENT", "SYN_RECEIVED", "FIN_WAIT_1", "CLOSING", "LAST_ACK"])
+def test_the_user_timeout_is_not_exceeded(state: str) -> None:
+    """RFC 9293 section 3.9.1.2: the last wait ends with it, however long the RTO is by then."""
+    endpoint = at(state, user_timeout_ms=3500, rto_initial=1000)
+    sent_at = endpoint.now // 1000
+    events = 0
+    while not events & EV_CLOSED:
+        events = endpoint.expire()
+        endpoint.sends()
+    assert events == EV_CLOSED | EV_TIMEOUT
+    assert 3500 <= endpoint.now // 1000 - sent_at <= 3502
+
+
 def test_established_nothing_is_due_early() -> None:
     endpoint = at("ESTABLISHED")
     endpoint.queue(10)
