@@ -55,7 +55,7 @@ def rare(fn: Callable[..., Any]) -> Any:
 
 
 def apart(fn: Callable[..., Any]) -> Any:
-    """A `kernel` that LLVM merges into no caller: for what only some of their packets need, and takes many registers."""
+    """A `kernel` that LLVM merges into no caller: for what takes many registers and only some packets need."""
     return _compile(fn, ApartPart, forceinline=False)
 
 
