@@ -31,19 +31,21 @@ from operators.engine import (
     limits_of,
     prefetch_connection,
 )  # fmt: skip
-from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers
+from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers, write_syn
 from operators.transfer import give_transfer
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
 from pipeline.outbox import has_spare
 from tcp.board import give_board
-from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
+from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, advertised, advertised_by_syn
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
-from tcp.expected import REFUSED, first_syn, next_expected
+from tcp.expected import REFUSED, next_expected
+from tcp.handshake import accept_expected, connect_expected
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
 from tcp.ip6 import FIRST_NUMBER, let_go
 from tcp.limits import LIMITS, own_mss
+from tcp.open import accept, connect
 from tcp.ports import PORTS, give_port
 from tcp.reset import reset_of
 from tcp.segment import ACK, SEGMENT, SYN
@@ -53,7 +55,7 @@ from tcp.transmit import next_segment, pending
 from tcp.wheel import WHEEL, arm, cancel
 
 _FLAGS = 0xFF & ~SYN
-"""Of what `next_expected` says. That there is no SYN among them spares its options."""
+"""Of what `next_expected` says. That there is no SYN among them spares a question."""
 
 
 @kernel
@@ -64,30 +66,48 @@ def act(eng, out, conn, app, slot, events, now):
 
 
 @inlined
-def start(eng, out, conn, app, slot, now):
-    """`act` for the SYN of a connection that was just made."""
-    if unlikely(not has_spare(out)) or not first_syn(conn, i64(eng.now_us)):
+def start(eng, out, app, slot, local_ip, local_port, peer_ip, peer_port, iss, now):
+    """Make the connection in *slot* a client, and send its SYN."""
+    conn, limits = conn_at(eng, slot), record_at(i64(eng.client_limits), LIMITS)
+    if unlikely(not has_spare(out)) or not connect_expected(
+        conn, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us)
+    ):
+        connect(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
         act(eng, out, conn, app, slot, i64(0), now)
         return
     mbuf = take(out)
-    _write_syn(eng, i64(eng.client), conn, app, slot, mbuf, i64(SYN), now)
+    _write_syn(eng, i64(eng.client), limits, conn, app, slot, mbuf, i64(SYN), now)
     send(out, mbuf)
 
 
 @inlined
-def welcome(eng, out, conn, app, slot, mbuf, now):
-    """`act` for the SYN-ACK of a connection that was just made, in the *mbuf* of the SYN, whose verdict it returns."""
-    if unlikely(not first_syn(conn, i64(eng.now_us))):
+def welcome(eng, out, app, slot, mbuf, meta, iss, now):
+    """Make the connection in *slot* a server for the SYN in *mbuf*, and send its SYN-ACK in that, whose verdict it returns."""
+    conn, limits = conn_at(eng, slot), record_at(i64(eng.server_limits), LIMITS)
+    local_ip, local_port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
+    if unlikely(not accept_expected(conn, meta, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us))):
+        cold = cold_at(eng, slot)
+        accept(conn, cold, meta, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us))
         used = transmit(eng, out, conn, app, slot, mbuf, now)
         settle(eng, out, conn, app, slot, i64(0), now)
         return i64(KEEP if used else DROP)
-    _write_syn(eng, i64(eng.server), conn, app, slot, mbuf, i64(SYN | ACK), now)
+    _write_syn(eng, i64(eng.server), limits, conn, app, slot, mbuf, i64(SYN | ACK), now)
     return i64(TX)
 
 
 @inlined
-def _write_syn(eng, counters, conn, app, slot, mbuf, flags, now):
-    _write_expected(eng, counters, conn, app, slot, mbuf, i64(conn.iss), flags, i64(0))
+def _write_syn(eng, counters, limits, conn, app, slot, mbuf, flags, now):
+    """Make of *mbuf* the SYN, or SYN-ACK, of a connection whose handshake is as expected."""
+    ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
+    seq, ack, wnd, peer_mac = i64(conn.iss), i64(conn.rcv_nxt), advertised_by_syn(conn), i64(app.peer_mac)
+    mss, scale = own_mss(conn, limits), WSCALE_WORD | i64(limits.rcv_shift)
+    if unlikely(peer_ip >= FIRST_NUMBER):
+        write_frame_ip6(
+            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, mss, scale, i64(0), peer_mac, ip, port, peer_ip, peer_port
+        )  # fmt: skip
+    else:
+        write_syn(mbuf, eng, flags, seq, ack, wnd, mss, scale, peer_mac, ip, port, peer_ip, peer_port)
+    count_sent(counters, app, flags, i64(0))
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
@@ -162,22 +182,17 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
 
 @inlined
 def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
-    """Make of *mbuf* a segment that is sent for the first time."""
+    """Make of *mbuf* a segment that is sent for the first time, and is no SYN."""
     ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
     if length:
         write_payload(eng, conn, app, slot, data(mbuf) + payload_at(peer_ip), distance(seq, i64(conn.iss)) - 1, length)
     ack, wnd, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(app.peer_mac)
-    mss = scale = i64(0)
-    if unlikely(flags & SYN != 0):
-        limits = record_at(limits_of(eng, conn), LIMITS)
-        mss, wnd = own_mss(conn, limits), advertised_by_syn(conn)
-        scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
     if unlikely(peer_ip >= FIRST_NUMBER):
         write_frame_ip6(
-            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, mss, scale, length, peer_mac, ip, port, peer_ip, peer_port
+            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, i64(0), i64(0), length, peer_mac, ip, port, peer_ip, peer_port
         )  # fmt: skip
     else:
-        write_frame(mbuf, eng, flags, seq, ack, wnd, mss, scale, length, peer_mac, ip, port, peer_ip, peer_port)
+        write_frame(mbuf, eng, flags, seq, ack, wnd, length, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.expect import unlikely
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from operators.frames import FRAMING
 from tcp.connection import CLIENT, COLD, CONN
-from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, octets_of
+from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, hold, octets_of
+from tcp.isn import SECRET, initial
 
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
@@ -205,7 +207,7 @@ ENGINE = np.dtype(
             "steering", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
             "n_ip4", "next_local_ip6", "record_ips",
             "is_client", "wanted", "max_open", "started", "paused",
-            "isn_key0", "isn_key1", "isn_clock",
+            "isn_key0", "isn_key1", "isn_clock", *(SECRET.names or ()),
             "request", "own_payload", "expect", "expect_len", "response_kind", "response",
             "response_len", "response_head_len", "echo", "echo_mask", "echo_stride", "echo_rings", "hold_ms",
             "fin_by_client", "fin_by_server", "message_len",
@@ -281,6 +283,21 @@ def addresses_at(eng):
 def identity(eng, ip):
     """32 bits that stand for the address for ever: numbers of IPv6 addresses are given anew."""
     return ip if ip < FIRST_NUMBER else digest(octets_of(addresses_at(eng), ip), i64(eng.isn_key0), i64(eng.isn_key1))
+
+
+@inlined
+def first_number(eng, local_ip, local_port, peer_ip, peer_port):
+    """The initial sequence number of a connection that begins now, which keeps its peer in the table of IPv6 addresses."""
+    if unlikely(peer_ip >= FIRST_NUMBER):
+        return _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port)
+    return initial(eng, local_ip, local_port, peer_ip, peer_port, i64(eng.now_us) + i64(eng.isn_clock))
+
+
+@rare
+def _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port):
+    hold(addresses_at(eng), peer_ip)
+    now = i64(eng.now_us) + i64(eng.isn_clock)
+    return initial(eng, identity(eng, local_ip), local_port, identity(eng, peer_ip), peer_port, now)
 
 
 @kernel

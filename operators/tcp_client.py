@@ -16,7 +16,7 @@ from operators.engine import (
     app_at,
     bump,
     conn_at,
-    identity,
+    first_number,
     new_app,
     peek,
 )  # fmt: skip
@@ -25,10 +25,7 @@ from pipeline import BURST, room, tick
 from pipeline.outbox import CORE, behind
 from tcp.connection import TIME_WAIT
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
-from tcp.ip6 import FIRST_NUMBER, hold, octets_of
-from tcp.isn import initial
-from tcp.limits import LIMITS
-from tcp.open import connect
+from tcp.ip6 import FIRST_NUMBER, octets_of
 from tcp.ports import PORTS, give_port, take_port
 from tcp.slots import SLOTS, give_slot, take_slot
 
@@ -167,15 +164,8 @@ def _claim(eng, local_ip, port, peer_ip, peer_port):
 @inlined
 def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     """Fill the records in *slot* and send the SYN."""
-    conn, app = conn_at(eng, slot), app_at(eng, slot)
-    limits = record_at(i64(eng.client_limits), LIMITS)
+    app = app_at(eng, slot)
     peer_ip, peer_port = i64(target.ip), i64(target.port)
-    isn_now = i64(eng.now_us) + i64(eng.isn_clock)
-    key0, key1 = i64(eng.isn_key0), i64(eng.isn_key1)
-    iss = initial(key0, key1, identity(eng, local_ip), port, identity(eng, peer_ip), peer_port, isn_now)
-    if peer_ip >= FIRST_NUMBER:
-        hold(addresses_at(eng), peer_ip)
-    connect(conn, limits, local_ip, port, peer_ip, peer_port, iss)
     new_app(app, i64(app.hash), peer_mac, _due(eng, now))
     app.uid = (peek(i64(eng.client), ATTEMPTED) + 1) & 0xFFFFFFFF
     app.local_index = local
@@ -183,7 +173,8 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     started = i64(eng.intervals) + i64(eng.interval) * 16
     store64(started, load64(started) + 1)
     count_opened(i64(eng.client))
-    start(eng, out, conn, app, slot, now)
+    iss = first_number(eng, local_ip, port, peer_ip, peer_port)
+    start(eng, out, app, slot, local_ip, port, peer_ip, peer_port, iss, now)
 
 
 @kernel

@@ -37,6 +37,7 @@ from tcp.board import new_boards
 from tcp.connection import COLD, CONN
 from tcp.index import new_index
 from tcp.ip6 import OURS, enter, new_addresses
+from tcp.isn import keep_secret
 from tcp.limits import new_limits
 from tcp.ports import new_ports
 from tcp.segment import SEGMENT
@@ -218,7 +219,9 @@ class TcpEngine:
         waits = 1 << max(settings.time_waits, 1).bit_length()
         self._array("tw_ring", waits, "i8")
         self.record.tw_mask = waits - 1
-        self.record.isn_key0, self.record.isn_key1 = settings.isn_secret or (secrets.randbits(63), secrets.randbits(63))
+        keys = settings.isn_secret or (secrets.randbits(63), secrets.randbits(63))
+        self.record.isn_key0, self.record.isn_key1 = keys
+        keep_secret(self.record, *keys)
         if settings.records:
             self._records = self._array("records", settings.records, RECORD)
             self.record.record_mask = settings.records - 1

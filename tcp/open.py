@@ -29,7 +29,7 @@ def connect(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
 
     *iss* is the initial sequence number. Addresses and ports: host byte order.
     """
-    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
+    begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
     conn.state = SYN_SENT
     conn.bits = CLIENT | i64(limits.bits)
     conn.rcv_nxt = 0
@@ -54,7 +54,7 @@ def accept(conn, cold, seg, limits, local_ip, local_port, peer_ip, peer_port, is
 
     Payload and FIN that come with the SYN are left for the peer to send again.
     """
-    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
+    begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
     conn.state = SYN_RECEIVED
     conn.bits = i64(limits.bits)
     take_syn(conn, cold, seg, limits, now)
@@ -112,7 +112,8 @@ def default_mss(peer_ip):
 
 
 @kernel
-def _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
+def begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
+    """What is the same for both sides."""
     conn.local_ip = local_ip & MASK
     conn.peer_ip = peer_ip & MASK
     conn.local_port = local_port & 0xFFFF
