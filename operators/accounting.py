@@ -31,7 +31,7 @@ from operators.engine import (
     peek,
 )  # fmt: skip
 from operators.tally import tally_sent
-from pipeline.histogram import bucket
+from pipeline.histogram import bucket_of
 from tcp.connection import CLIENT
 from tcp.ip6 import FIRST_NUMBER, octets_of
 from tcp.segment import FIN
@@ -60,8 +60,7 @@ def count_text(counters, app, length):
 @kernel
 def _observe(histogram, start, now, eng):
     """Count the time from *start* to *now* (cycles) in a histogram of nanoseconds."""
-    ns = i64((now - start) * eng.us_per_cycle * 1000.0)
-    place = histogram + bucket(ns) * 8
+    place = histogram + bucket_of((now - start) * eng.us_per_cycle * 1000.0) * 8
     store64(place, load64(place) + 1)
 
 
