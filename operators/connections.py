@@ -32,6 +32,7 @@ from operators.engine import (
     prefetch_connection,
 )  # fmt: skip
 from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers, write_syn
+from operators.tally import tally_sent
 from operators.transfer import give_transfer
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
@@ -107,7 +108,7 @@ def _write_syn(eng, counters, limits, conn, app, slot, mbuf, flags, now):
         )  # fmt: skip
     else:
         write_syn(mbuf, eng, flags, seq, ack, wnd, mss, scale, peer_mac, ip, port, peer_ip, peer_port)
-    count_sent(counters, app, flags, i64(0))
+    tally_sent(counters, i64(0), flags, i64(0), i64(0))
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))

@@ -95,18 +95,18 @@ _APP = [
     ("hash", "i8"),  # of the 4-tuple
     ("peer_mac", "i8"),  # its six bytes as they lie in memory
     ("uid", "u4"),
+    ("local_index", "u2"),
+    ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
     ("sent_messages", "u4"),
     ("received_messages", "u4"),
     ("pending", "u4"),  # bytes of the message that is arriving
     ("reply", "u4"),  # bytes of a response
-    ("matched", "u2"),  # bytes of the expected response seen
-    ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
     ("app_bits", "u4"),
-    ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
-    ("n_states", "u1"),  # of its HISTORY
-    ("local_index", "u2"),
     ("sent_payloads", "u4"),
     ("received_payloads", "u4"),
+    ("matched", "u2"),  # bytes of the expected response seen
+    ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
+    ("n_states", "u1"),  # of its HISTORY
 ]
 _SHARED = {
     "name": ("i8", "due"),
@@ -322,12 +322,12 @@ def new_app(app, hashed, peer_mac, due):
     app.received_messages = 0
     app.pending = 0
     app.reply = 0
-    app.matched = 0
     app.app_bits = 0
-    app.terminator = 0
-    app.n_states = 0
     app.sent_payloads = 0
     app.received_payloads = 0
+    app.matched = 0
+    app.terminator = 0
+    app.n_states = 0
 
 
 @kernel
@@ -358,17 +358,18 @@ def _in_ranges(words, n, ip):
     return False
 
 
-@kernel
+@inlined
 def is_listening(eng, ip, port):
-    """Does this core accept connections on *port* of its address *ip*?"""
-    listen, n = i64(eng.listen), i64(eng.n_listen)
-    return _holds(listen, n, port) or _holds(listen, n, ip << 16 | port)
+    """Does this core accept connections on *port* of its address *ip*? Most listen on one port."""
+    listen = i64(eng.listen)
+    return load64(listen) == port or _is_among(listen, i64(eng.n_listen), ip, port)
 
 
 @kernel
-def _holds(words, n, wanted):
-    """Is *wanted* among the *n* 64-bit words?"""
+def _is_among(listen, n, ip, port):
+    """Is *port*, or *port* of *ip*, among the *n* words?"""
     for i in range(n):
-        if load64(words + i * 8) == wanted:
+        word = load64(listen + i * 8)
+        if word == port or word == ip << 16 | port:
             return True
     return False

@@ -50,6 +50,8 @@ _ECHO_SIZES = (2048, 32768)
 _ADDRESSES_IN_FLIGHT = 256
 """Room for the IPv6 addresses of packets that belong to no connection yet."""
 _NEVER = (1 << 63) - 1
+_NOWHERE = -1
+"""What a core listens on that does not listen."""
 _BURST = 32
 _BOARDS = 4096
 """Connections of a core that can have losses or early segments on record at a time."""
@@ -270,7 +272,7 @@ class TcpEngine:
         if settings.steering is not None:
             self.record.steering = settings.steering.ctypes.data
             self._kept.append(settings.steering)
-        self._list("listen", map(self._listener, settings.listen))
+        self._list("listen", map(self._listener, settings.listen or [_NOWHERE]))
         targets = self._array("targets", len(settings.targets), TARGET)
         for entry, (ip, port, neighbour) in zip(targets, settings.targets, strict=False):
             entry["ip"], entry["port"], entry["neighbour"] = self.number(ip), port, neighbour.ctypes.data

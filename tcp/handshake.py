@@ -42,8 +42,8 @@ def accept_expected(conn, seg, limits, local_ip, local_port, peer_ip, peer_port,
     begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
     conn.state = SYN_RECEIVED
     conn.bits = i64(limits.bits)
-    _take_syn(conn, seg, limits)
     _syn_leaves(conn, iss, now)
+    _take_syn(conn, seg, limits)
     return True
 
 

@@ -123,11 +123,11 @@ def begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
     conn.rcv_shift = 0
     conn.iss = iss & MASK
     conn.snd_una = iss & MASK
-    conn.snd_nxt = iss & MASK
     conn.snd_end = advance(iss, 1)
     conn.rcv_wnd = i64(limits.rcv_wnd)
     conn.rto = i64(limits.rto_initial)
-    conn.deadline = 0
     conn.srtt = 0
     conn.rttvar = 0
+    conn.snd_nxt = iss & MASK
+    conn.deadline = 0
     conn.rtt_time = 0
