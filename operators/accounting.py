@@ -97,10 +97,10 @@ def _count_fin(counters, app):
 
 
 @kernel
-def count_opened(counters):
-    """One more connection is attempted."""
-    bump(counters, ATTEMPTED, 1)
-    now_open = peek(counters, OPEN) + 1
+def count_opened(counters, n):
+    """*n* more connections are attempted."""
+    bump(counters, ATTEMPTED, n)
+    now_open = peek(counters, OPEN) + n
     store64(counters + OPEN * 8, now_open)
     if now_open > peek(counters, MAX_OPEN):
         store64(counters + MAX_OPEN * 8, now_open)

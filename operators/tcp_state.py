@@ -245,14 +245,14 @@ def _accept(eng, out, mbuf, meta, state, now):
         give_slot(slots, slot)
         state.table_full += 1
         return i64(DROP)
+    iss = first_number(eng, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     app = app_at(eng, slot)
     new_app(app, hashed, source_mac(data(mbuf)), now)
     app.app_bits = i64(APP_HALF_OPEN)
     eng.half_open = i64(eng.half_open) + 1
     counters = i64(eng.server)
     bump(counters, RECV_SYN, 1)
-    count_opened(counters)
-    iss = first_number(eng, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
+    count_opened(counters, i64(1))
     return welcome(eng, out, app, slot, mbuf, meta, iss, now)
 
 
