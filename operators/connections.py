@@ -6,7 +6,15 @@ from dpdk_io.expect import unlikely
 from dpdk_io.jit import apart, inlined, kernel, rare
 from dpdk_io.mbuf import data
 from dpdk_io.memory import div64, i64, load64, record_at, store64
-from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
+from operators.accounting import (
+    count_completed,
+    count_failed,
+    count_repeated,
+    count_reset_sent,
+    count_sent,
+    note_state,
+    role_counters,
+)
 from operators.echo import give_ring
 from operators.engine import (
     APP_ACTIVE,
@@ -276,25 +284,22 @@ def _of_its_own(eng, conn, app):
 @kernel
 def _conclude(eng, out, conn, app, slot, events, now):
     """Both sides have closed, or one has given up."""
-    if events & EV_TIMEOUT and events & EV_RST_DUE:
-        _send_reset(eng, out, conn, app, slot)
-    _finish(eng, conn, app, slot, events, now)
+    if unlikely(events & (EV_TIMEOUT | EV_RESET | EV_ABORTED) != 0):
+        _fail(eng, out, conn, app, slot, events)
+    else:
+        cause = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE)
+        count_completed(eng, conn, app, slot, cause, now)
     if events & EV_TIME_WAIT:
         _enter_time_wait(eng, slot, app)
 
 
-@kernel
-def _finish(eng, conn, app, slot, events, now):
-    """Completed, unless it was reset or given up."""
-    if events & EV_TIMEOUT:
-        cause, failed = i64(CAUSE_TIMEOUT), True
-    elif events & EV_RESET:
-        cause, failed = i64(CAUSE_PASSIVE_RST), True
-    elif events & EV_ABORTED:
-        cause, failed = i64(CAUSE_ACTIVE_RST), True
-    else:
-        cause, failed = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE), False
-    count_finished(eng, role_counters(eng, conn), conn, app, slot, cause, failed, now)
+@rare
+def _fail(eng, out, conn, app, slot, events):
+    """It was reset or given up, unless it had completed before."""
+    if events & EV_TIMEOUT and events & EV_RST_DUE:
+        _send_reset(eng, out, conn, app, slot)
+    reset = i64(CAUSE_PASSIVE_RST if events & EV_RESET else CAUSE_ACTIVE_RST)
+    count_failed(eng, conn, app, slot, i64(CAUSE_TIMEOUT) if events & EV_TIMEOUT else reset)
 
 
 @rare
@@ -313,7 +318,7 @@ def _send_reset(eng, out, conn, app, slot):
 def abandon(eng, out, conn, app, slot, now):
     """An RST instead of a FIN, for a connection that has done what it was for: it counts as completed."""
     _send_reset(eng, out, conn, app, slot)
-    count_finished(eng, role_counters(eng, conn), conn, app, slot, i64(CAUSE_ACTIVE_RST), False, now)
+    count_completed(eng, conn, app, slot, i64(CAUSE_ACTIVE_RST), now)
     release(eng, conn, app, slot)
 
 
