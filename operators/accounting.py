@@ -60,7 +60,7 @@ def count_text(counters, app, length):
 @kernel
 def _observe(histogram, start, now, eng):
     """Count the time from *start* to *now* (cycles) in a histogram of nanoseconds."""
-    place = histogram + bucket_of((now - start) * eng.us_per_cycle * 1000.0) * 8
+    place = histogram + bucket_of((now - start) * eng.ns_per_cycle) * 8
     store64(place, load64(place) + 1)
 
 

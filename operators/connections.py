@@ -46,7 +46,7 @@ from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
 from pipeline.outbox import has_spare
 from tcp.board import give_board
-from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, advertised, advertised_by_syn
+from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, advertised
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
 from tcp.expected import REFUSED, next_expected
 from tcp.handshake import accept_expected, connect_expected
@@ -108,7 +108,7 @@ def welcome(eng, out, app, slot, mbuf, meta, iss, now):
 def _write_syn(eng, counters, limits, conn, app, slot, mbuf, flags, now):
     """Make of *mbuf* the SYN, or SYN-ACK, of a connection whose handshake is as expected."""
     ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
-    seq, ack, wnd, peer_mac = i64(conn.iss), i64(conn.rcv_nxt), advertised_by_syn(conn), i64(app.peer_mac)
+    seq, ack, wnd, peer_mac = i64(conn.iss), i64(conn.rcv_nxt), i64(limits.syn_wnd), i64(app.peer_mac)
     mss, scale = own_mss(conn, limits), WSCALE_WORD | i64(limits.rcv_shift)
     if unlikely(peer_ip >= FIRST_NUMBER):
         write_frame_ip6(

@@ -220,7 +220,7 @@ ENGINE = np.dtype(
             "half_open", "syn_backlog", "cookies_until", "local_ranges", "n_local_ranges", "first_range",
         )
     ]
-    + [("us_per_cycle", "f8"), ("per_cycle", "f8")]
+    + [("us_per_cycle", "f8"), ("ns_per_cycle", "f8"), ("per_cycle", "f8")]
 )  # fmt: skip
 """Addresses, sizes and settings; `per_cycle` is the connections due per cycle (0: as fast as possible). IPv6 addresses stand
 everywhere by their numbers in the table `ip6`; `local` has the n_ip4 of IPv4 first. `first_local` is the first one of IPv4."""

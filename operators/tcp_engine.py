@@ -353,6 +353,7 @@ class TcpEngine:
         """TCP's clock begins at *epoch* (cycles) and runs at *hertz*. Before the cores poll; clients wait for `begin`."""
         self.record.epoch = epoch
         self.record.us_per_cycle = 1e6 / hertz
+        self.record.ns_per_cycle = 1e9 / hertz
         self.record.second_cycles = hertz
         self.record.next_second = _NEVER
         self.record.per_cycle = (self.settings.cps or 0.0) / hertz

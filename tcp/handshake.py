@@ -17,7 +17,6 @@ from tcp.open import MOST_SHIFT, SMALLEST_MSS, begin, connect
 from tcp.rto import measure
 from tcp.segment import ACK, OPT_MSS, OPT_SACK_PERMITTED, OPT_WSCALE, RST, SYN
 from tcp.seq import MASK, advance
-from tcp.window import most_window
 
 _OFFER = OPT_MSS | OPT_WSCALE | OPT_SACK_PERMITTED
 _AGREED = WS_OK | SACK_OK
@@ -89,7 +88,7 @@ def _take_syn(conn, seg, limits):
     conn.mss = min(i64(seg.mss), own_mss(conn, limits))
     conn.snd_shift = min(i64(seg.wscale), MOST_SHIFT)
     conn.rcv_shift = i64(limits.rcv_shift)
-    conn.rcv_wnd = most_window(conn, limits)
+    conn.rcv_wnd = i64(limits.scaled_wnd)
 
 
 @inlined

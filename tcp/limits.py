@@ -45,6 +45,8 @@ LIMITS = np.dtype(
         ("boards", "<i8"),
         ("bits", "<u4"),  # of a connection that begins,
         ("rcv_shift", "<u4"),  # and the scale of its window
+        ("scaled_wnd", "<u4"),  # which is so wide with it,
+        ("syn_wnd", "<u4"),  # and so wide in a SYN
         ("quiet_ms", "<u4"),  # how long a connection may be idle before something happens
         ("challenge_second", "<u4"),  # the second
         ("challenges_sent", "<u4"),  # in which so many were sent
@@ -124,6 +126,8 @@ def _derive(limits: Any) -> None:
     bits |= TS_OK if options & OPT_TIMESTAMPS else 0
     limits.bits = bits | (ECN_OK if limits.ecn else 0) | (IN_ORDER_ONLY if limits.in_order_only else 0)
     limits.rcv_shift = max(max(int(limits.rcv_wnd), int(limits.widest)).bit_length() - 16, 0)
+    limits.scaled_wnd = min(int(limits.rcv_wnd), 0xFFFF << int(limits.rcv_shift))
+    limits.syn_wnd = min(int(limits.rcv_wnd), 0xFFFF)
     limits.quiet_ms = limits.keepalive_ms or limits.idle_ms
 
 

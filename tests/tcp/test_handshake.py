@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpdk_io.memory import aligned
-from tcp.connection import COLD, CONN, advertised_by_syn
+from tcp.connection import COLD, CONN
 from tcp.expected import REFUSED
 from tcp.handshake import accept_expected, connect_expected, receive_syn_ack
 from tcp.ip6 import FIRST_NUMBER
@@ -82,7 +82,7 @@ def leaves_usual(conn: Any, limits: Any, flags: int) -> None:
     spare, out = empty(COLD), aligned(1, SEGMENT)[0]
     assert next_segment(conn, spare, out, limits, NOW)
     assert (out.tcp_flags, out.seq, out.rexmit, out.ect, out.payload_len) == (flags, conn.iss, 0, 0, 0)
-    assert (out.ack, out.wnd) == (conn.rcv_nxt if flags & ACK else 0, advertised_by_syn(conn))
+    assert (out.ack, out.wnd) == (conn.rcv_nxt if flags & ACK else 0, limits.syn_wnd)
     assert (out.opts, out.mss, out.wscale) == (USUAL, own_mss(conn, limits), limits.rcv_shift)
     assert spare.tobytes() == empty(COLD).tobytes()
 
