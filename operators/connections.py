@@ -108,14 +108,14 @@ def welcome(eng, out, app, slot, mbuf, meta, iss, now):
 def _write_syn(eng, counters, limits, conn, app, slot, mbuf, flags, now):
     """Make of *mbuf* the SYN, or SYN-ACK, of a connection whose handshake is as expected."""
     ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
-    seq, ack, wnd, peer_mac = i64(conn.iss), i64(conn.rcv_nxt), i64(limits.syn_wnd), i64(app.peer_mac)
-    mss, scale = own_mss(conn, limits), WSCALE_WORD | i64(limits.rcv_shift)
+    seq, ack, peer_mac = i64(conn.iss), i64(conn.rcv_nxt), i64(app.peer_mac)
     if unlikely(peer_ip >= FIRST_NUMBER):
+        mss, scale, wnd = own_mss(conn, limits), WSCALE_WORD | i64(limits.rcv_shift), i64(limits.syn_wnd)
         write_frame_ip6(
             addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, mss, scale, i64(0), peer_mac, ip, port, peer_ip, peer_port
         )  # fmt: skip
     else:
-        write_syn(mbuf, eng, flags, seq, ack, wnd, mss, scale, peer_mac, ip, port, peer_ip, peer_port)
+        write_syn(mbuf, eng, limits, flags, seq, ack, peer_mac, ip, port, peer_ip, peer_port)
     tally_sent(counters, i64(0), flags, i64(0), i64(0))
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)

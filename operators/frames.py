@@ -130,14 +130,14 @@ def write_frame(
 
 
 @inlined
-def write_syn(mbuf, framing, flags, seq, ack, wnd, mss, scale, peer_mac, local_ip, local_port, peer_ip, peer_port):
-    """`write_frame` for a SYN with the options MSS, SACK permitted and window scale. *mss*: the value; *scale*: the word."""
+def write_syn(mbuf, framing, limits, flags, seq, ack, peer_mac, local_ip, local_port, peer_ip, peer_port):
+    """`write_frame` for a SYN with the window of *limits*, and its options MSS, SACK permitted and window scale."""
     pkt = data(mbuf)
-    options = i64(SYN_OPTIONS_LEN)
-    total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + options
-    total_sum += _write_syn_options(pkt + _TCP + HEADER_LEN, mss, scale)
+    store64(pkt + _TCP + HEADER_LEN, i64(limits.syn_options))
+    store32(pkt + _TCP + HEADER_LEN + 8, i64(limits.syn_scale))
+    options, total_sum = i64(SYN_OPTIONS_LEN), local_ip + peer_ip + i64(limits.syn_sum)
     _write_below(pkt, mbuf, options, framing, i64(0), peer_mac, local_ip, peer_ip)
-    _write_tcp(pkt + _TCP, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
+    _write_tcp(pkt + _TCP, flags, seq, ack, i64(limits.syn_wnd), options, local_port << 16 | peer_port, total_sum)
 
 
 @inlined
