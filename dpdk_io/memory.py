@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -241,6 +242,12 @@ def bit_length(typingctx, a):
         return builder.sub(ir.Constant(_I64, 64), builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0)))
 
     return types.int64(types.int64), code
+
+
+@_twin_of(lambda x: int.from_bytes(struct.pack("<d", x), "little", signed=True))
+def bits_of(typingctx, x):
+    """The 64 bits of a float: sign, exponent, fraction."""
+    return types.int64(types.float64), lambda context, builder, signature, args: builder.bitcast(args[0], _I64)
 
 
 @_twin_of(_load_acquire)

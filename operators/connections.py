@@ -6,7 +6,15 @@ from dpdk_io.expect import unlikely
 from dpdk_io.jit import apart, inlined, kernel, rare
 from dpdk_io.mbuf import data
 from dpdk_io.memory import div64, i64, load64, record_at, store64
-from operators.accounting import count_finished, count_repeated, count_reset_sent, count_sent, note_state, role_counters
+from operators.accounting import (
+    count_completed,
+    count_failed,
+    count_repeated,
+    count_reset_sent,
+    count_sent,
+    note_state,
+    role_counters,
+)
 from operators.echo import give_ring
 from operators.engine import (
     APP_ACTIVE,
@@ -31,19 +39,22 @@ from operators.engine import (
     limits_of,
     prefetch_connection,
 )  # fmt: skip
-from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers
+from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers, write_syn
+from operators.tally import tally_sent
 from operators.transfer import give_transfer
 from operators.workload import write_payload
 from pipeline import DROP, KEEP, TX, send, take
 from pipeline.outbox import has_spare
 from tcp.board import give_board
-from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, WS_OK, advertised, advertised_by_syn
+from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, advertised
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
-from tcp.expected import REFUSED, first_syn, next_expected
+from tcp.expected import REFUSED, next_expected
+from tcp.handshake import accept_expected, connect_expected
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
 from tcp.ip6 import FIRST_NUMBER, let_go
 from tcp.limits import LIMITS, own_mss
+from tcp.open import accept, connect
 from tcp.ports import PORTS, give_port
 from tcp.reset import reset_of
 from tcp.segment import ACK, SEGMENT, SYN
@@ -53,7 +64,7 @@ from tcp.transmit import next_segment, pending
 from tcp.wheel import WHEEL, arm, cancel
 
 _FLAGS = 0xFF & ~SYN
-"""Of what `next_expected` says. That there is no SYN among them spares its options."""
+"""Of what `next_expected` says. That there is no SYN among them spares a question."""
 
 
 @kernel
@@ -64,30 +75,48 @@ def act(eng, out, conn, app, slot, events, now):
 
 
 @inlined
-def start(eng, out, conn, app, slot, now):
-    """`act` for the SYN of a connection that was just made."""
-    if unlikely(not has_spare(out)) or not first_syn(conn, i64(eng.now_us)):
+def start(eng, out, app, slot, local_ip, local_port, peer_ip, peer_port, iss, now):
+    """Make the connection in *slot* a client, and send its SYN."""
+    conn, limits = conn_at(eng, slot), record_at(i64(eng.client_limits), LIMITS)
+    if unlikely(not has_spare(out)) or not connect_expected(
+        conn, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us)
+    ):
+        connect(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
         act(eng, out, conn, app, slot, i64(0), now)
         return
     mbuf = take(out)
-    _write_syn(eng, i64(eng.client), conn, app, slot, mbuf, i64(SYN), now)
+    _write_syn(eng, i64(eng.client), limits, conn, app, slot, mbuf, i64(SYN), now)
     send(out, mbuf)
 
 
 @inlined
-def welcome(eng, out, conn, app, slot, mbuf, now):
-    """`act` for the SYN-ACK of a connection that was just made, in the *mbuf* of the SYN, whose verdict it returns."""
-    if unlikely(not first_syn(conn, i64(eng.now_us))):
+def welcome(eng, out, app, slot, mbuf, meta, iss, now):
+    """Make the connection in *slot* a server for the SYN in *mbuf*, and send its SYN-ACK in that, whose verdict it returns."""
+    conn, limits = conn_at(eng, slot), record_at(i64(eng.server_limits), LIMITS)
+    local_ip, local_port, peer_ip, peer_port = i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport)
+    if unlikely(not accept_expected(conn, meta, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us))):
+        cold = cold_at(eng, slot)
+        accept(conn, cold, meta, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us))
         used = transmit(eng, out, conn, app, slot, mbuf, now)
         settle(eng, out, conn, app, slot, i64(0), now)
         return i64(KEEP if used else DROP)
-    _write_syn(eng, i64(eng.server), conn, app, slot, mbuf, i64(SYN | ACK), now)
+    _write_syn(eng, i64(eng.server), limits, conn, app, slot, mbuf, i64(SYN | ACK), now)
     return i64(TX)
 
 
 @inlined
-def _write_syn(eng, counters, conn, app, slot, mbuf, flags, now):
-    _write_expected(eng, counters, conn, app, slot, mbuf, i64(conn.iss), flags, i64(0))
+def _write_syn(eng, counters, limits, conn, app, slot, mbuf, flags, now):
+    """Make of *mbuf* the SYN, or SYN-ACK, of a connection whose handshake is as expected."""
+    ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
+    seq, ack, peer_mac = i64(conn.iss), i64(conn.rcv_nxt), i64(app.peer_mac)
+    if unlikely(peer_ip >= FIRST_NUMBER):
+        mss, scale, wnd = own_mss(conn, limits), WSCALE_WORD | i64(limits.rcv_shift), i64(limits.syn_wnd)
+        write_frame_ip6(
+            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, mss, scale, i64(0), peer_mac, ip, port, peer_ip, peer_port
+        )  # fmt: skip
+    else:
+        write_syn(mbuf, eng, limits, flags, seq, ack, peer_mac, ip, port, peer_ip, peer_port)
+    tally_sent(counters, i64(0), flags, i64(0), i64(0))
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
@@ -162,22 +191,17 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
 
 @inlined
 def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
-    """Make of *mbuf* a segment that is sent for the first time."""
+    """Make of *mbuf* a segment that is sent for the first time, and is no SYN."""
     ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
     if length:
         write_payload(eng, conn, app, slot, data(mbuf) + payload_at(peer_ip), distance(seq, i64(conn.iss)) - 1, length)
     ack, wnd, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(app.peer_mac)
-    mss = scale = i64(0)
-    if unlikely(flags & SYN != 0):
-        limits = record_at(limits_of(eng, conn), LIMITS)
-        mss, wnd = own_mss(conn, limits), advertised_by_syn(conn)
-        scale = WSCALE_WORD | i64(limits.rcv_shift) if i64(conn.bits) & WS_OK else i64(0)
     if unlikely(peer_ip >= FIRST_NUMBER):
         write_frame_ip6(
-            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, mss, scale, length, peer_mac, ip, port, peer_ip, peer_port
+            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, i64(0), i64(0), length, peer_mac, ip, port, peer_ip, peer_port
         )  # fmt: skip
     else:
-        write_frame(mbuf, eng, flags, seq, ack, wnd, mss, scale, length, peer_mac, ip, port, peer_ip, peer_port)
+        write_frame(mbuf, eng, flags, seq, ack, wnd, length, peer_mac, ip, port, peer_ip, peer_port)
     count_sent(counters, app, flags, length)
 
 
@@ -260,25 +284,22 @@ def _of_its_own(eng, conn, app):
 @kernel
 def _conclude(eng, out, conn, app, slot, events, now):
     """Both sides have closed, or one has given up."""
-    if events & EV_TIMEOUT and events & EV_RST_DUE:
-        _send_reset(eng, out, conn, app, slot)
-    _finish(eng, conn, app, slot, events, now)
+    if unlikely(events & (EV_TIMEOUT | EV_RESET | EV_ABORTED) != 0):
+        _fail(eng, out, conn, app, slot, events)
+    else:
+        cause = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE)
+        count_completed(eng, conn, app, slot, cause, now)
     if events & EV_TIME_WAIT:
         _enter_time_wait(eng, slot, app)
 
 
-@kernel
-def _finish(eng, conn, app, slot, events, now):
-    """Completed, unless it was reset or given up."""
-    if events & EV_TIMEOUT:
-        cause, failed = i64(CAUSE_TIMEOUT), True
-    elif events & EV_RESET:
-        cause, failed = i64(CAUSE_PASSIVE_RST), True
-    elif events & EV_ABORTED:
-        cause, failed = i64(CAUSE_ACTIVE_RST), True
-    else:
-        cause, failed = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE), False
-    count_finished(eng, role_counters(eng, conn), conn, app, slot, cause, failed, now)
+@rare
+def _fail(eng, out, conn, app, slot, events):
+    """It was reset or given up, unless it had completed before."""
+    if events & EV_TIMEOUT and events & EV_RST_DUE:
+        _send_reset(eng, out, conn, app, slot)
+    reset = i64(CAUSE_PASSIVE_RST if events & EV_RESET else CAUSE_ACTIVE_RST)
+    count_failed(eng, conn, app, slot, i64(CAUSE_TIMEOUT) if events & EV_TIMEOUT else reset)
 
 
 @rare
@@ -297,7 +318,7 @@ def _send_reset(eng, out, conn, app, slot):
 def abandon(eng, out, conn, app, slot, now):
     """An RST instead of a FIN, for a connection that has done what it was for: it counts as completed."""
     _send_reset(eng, out, conn, app, slot)
-    count_finished(eng, role_counters(eng, conn), conn, app, slot, i64(CAUSE_ACTIVE_RST), False, now)
+    count_completed(eng, conn, app, slot, i64(CAUSE_ACTIVE_RST), now)
     release(eng, conn, app, slot)
 
 

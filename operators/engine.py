@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import inlined, kernel
+from dpdk_io.expect import unlikely
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from operators.frames import FRAMING
 from tcp.connection import CLIENT, COLD, CONN
-from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, octets_of
+from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, hold, octets_of
+from tcp.isn import SECRET, initial
 
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
@@ -93,18 +95,18 @@ _APP = [
     ("hash", "i8"),  # of the 4-tuple
     ("peer_mac", "i8"),  # its six bytes as they lie in memory
     ("uid", "u4"),
+    ("local_index", "u2"),
+    ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
     ("sent_messages", "u4"),
     ("received_messages", "u4"),
     ("pending", "u4"),  # bytes of the message that is arriving
     ("reply", "u4"),  # bytes of a response
-    ("matched", "u2"),  # bytes of the expected response seen
-    ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
     ("app_bits", "u4"),
-    ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
-    ("n_states", "u1"),  # of its HISTORY
-    ("local_index", "u2"),
     ("sent_payloads", "u4"),
     ("received_payloads", "u4"),
+    ("matched", "u2"),  # bytes of the expected response seen
+    ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
+    ("n_states", "u1"),  # of its HISTORY
 ]
 _SHARED = {
     "name": ("i8", "due"),
@@ -205,7 +207,7 @@ ENGINE = np.dtype(
             "steering", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
             "n_ip4", "next_local_ip6", "record_ips",
             "is_client", "wanted", "max_open", "started", "paused",
-            "isn_key0", "isn_key1", "isn_clock",
+            "isn_key0", "isn_key1", "isn_clock", *(SECRET.names or ()),
             "request", "own_payload", "expect", "expect_len", "response_kind", "response",
             "response_len", "response_head_len", "echo", "echo_mask", "echo_stride", "echo_rings", "hold_ms",
             "fin_by_client", "fin_by_server", "message_len",
@@ -218,7 +220,7 @@ ENGINE = np.dtype(
             "half_open", "syn_backlog", "cookies_until", "local_ranges", "n_local_ranges", "first_range",
         )
     ]
-    + [("us_per_cycle", "f8"), ("per_cycle", "f8")]
+    + [("us_per_cycle", "f8"), ("ns_per_cycle", "f8"), ("per_cycle", "f8")]
 )  # fmt: skip
 """Addresses, sizes and settings; `per_cycle` is the connections due per cycle (0: as fast as possible). IPv6 addresses stand
 everywhere by their numbers in the table `ip6`; `local` has the n_ip4 of IPv4 first. `first_local` is the first one of IPv4."""
@@ -283,6 +285,21 @@ def identity(eng, ip):
     return ip if ip < FIRST_NUMBER else digest(octets_of(addresses_at(eng), ip), i64(eng.isn_key0), i64(eng.isn_key1))
 
 
+@inlined
+def first_number(eng, local_ip, local_port, peer_ip, peer_port):
+    """The initial sequence number of a connection that begins now, which keeps its peer in the table of IPv6 addresses."""
+    if unlikely(peer_ip >= FIRST_NUMBER):
+        return _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port)
+    return initial(eng, local_ip, local_port, peer_ip, peer_port, i64(eng.now_us) + i64(eng.isn_clock))
+
+
+@rare
+def _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port):
+    hold(addresses_at(eng), peer_ip)
+    now = i64(eng.now_us) + i64(eng.isn_clock)
+    return initial(eng, identity(eng, local_ip), local_port, identity(eng, peer_ip), peer_port, now)
+
+
 @kernel
 def prefetch_connection(eng, slot):
     """Ask for the two cache lines that every segment of a connection touches."""
@@ -305,12 +322,12 @@ def new_app(app, hashed, peer_mac, due):
     app.received_messages = 0
     app.pending = 0
     app.reply = 0
-    app.matched = 0
     app.app_bits = 0
-    app.terminator = 0
-    app.n_states = 0
     app.sent_payloads = 0
     app.received_payloads = 0
+    app.matched = 0
+    app.terminator = 0
+    app.n_states = 0
 
 
 @kernel
@@ -341,17 +358,18 @@ def _in_ranges(words, n, ip):
     return False
 
 
-@kernel
+@inlined
 def is_listening(eng, ip, port):
-    """Does this core accept connections on *port* of its address *ip*?"""
-    listen, n = i64(eng.listen), i64(eng.n_listen)
-    return _holds(listen, n, port) or _holds(listen, n, ip << 16 | port)
+    """Does this core accept connections on *port* of its address *ip*? Most listen on one port."""
+    listen = i64(eng.listen)
+    return load64(listen) == port or _is_among(listen, i64(eng.n_listen), ip, port)
 
 
 @kernel
-def _holds(words, n, wanted):
-    """Is *wanted* among the *n* 64-bit words?"""
+def _is_among(listen, n, ip, port):
+    """Is *port*, or *port* of *ip*, among the *n* words?"""
     for i in range(n):
-        if load64(words + i * 8) == wanted:
+        word = load64(listen + i * 8)
+        if word == port or word == ip << 16 | port:
             return True
     return False

@@ -9,7 +9,7 @@ from dpdk_io.mbuf import data, set_length
 from dpdk_io.memory import copy, i64, load16, load32, put_be16, put_be32, shr64, signed, store16, store32, store64
 from operators.wire import ETH_HEADER, IP6_DST, IP6_HEADER, IP6_SRC, IP_HEADER, MIN_FRAME, PROTO_TCP
 from tcp.checksum import fold, ones_sum, swapped
-from tcp.header import HEADER_LEN, MSS_LEN, MSS_WORD, SACK_PERMITTED_WORD, SYN_OPTIONS_LEN, options_len, write_options
+from tcp.header import HEADER_LEN, MSS_WORD, SACK_PERMITTED_WORD, SYN_OPTIONS_LEN, options_len, write_options
 from tcp.index import tuple_hash
 from tcp.ip6 import FIRST_NUMBER, address_of, octets_of
 
@@ -79,13 +79,13 @@ def write_headers(table, mbuf, seg, framing, peer_mac, local_ip, local_port, pee
 def write_frame_ip6(
     table, mbuf, framing, flags, seq, ack, wnd, mss, scale, payload_len, peer_mac, local_ip, local_port, peer_ip, peer_port
 ):  # fmt: skip
-    """`write_frame` between the IPv6 addresses with these numbers in *table*."""
+    """`write_frame`, or with *mss* and *scale* (otherwise 0) `write_syn`, between the IPv6 addresses numbered so in *table*."""
     tcp = data(mbuf) + _TCP_IP6
     options = i64(0)
     total_sum = i64(0)
     if mss:
-        options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
-        total_sum = _write_syn_options(tcp + HEADER_LEN, mss, scale, options)
+        options = i64(SYN_OPTIONS_LEN)
+        total_sum = _write_syn_options(tcp + HEADER_LEN, mss, scale)
     total_sum += _write_below_ip6(
         table, mbuf, options + payload_len, framing, i64(0), peer_mac, local_ip, local_port, peer_ip, peer_port
     )  # fmt: skip
@@ -114,32 +114,36 @@ def _write_below_ip6(table, mbuf, after, framing, ect, peer_mac, local_ip, local
 
 @inlined
 def write_frame(
-    mbuf, framing, flags, seq, ack, wnd, mss, scale, payload_len, peer_mac, local_ip, local_port, peer_ip, peer_port
+    mbuf, framing, flags, seq, ack, wnd, payload_len, peer_mac, local_ip, local_port, peer_ip, peer_port
 ):  # fmt: skip
     """Write the headers before *payload_len* bytes, which stand in *mbuf* already, and set the frame's length.
 
-    *mss*: the value of an MSS option, 0 for none; *scale*: the word of a window scale option, which SACK permitted precedes, or 0
-    for neither. *framing*: a record with the fields of FRAMING. *peer_mac*: six bytes as they lie in memory.
+    *framing*: a record with the fields of FRAMING. *peer_mac*: six bytes as they lie in memory.
     """
     pkt = data(mbuf)
     tcp = pkt + _TCP
-    options = i64(0)
     total_sum = local_ip + peer_ip + PROTO_TCP + HEADER_LEN + payload_len
-    if mss:
-        options = i64(SYN_OPTIONS_LEN) if scale else i64(MSS_LEN)
-        total_sum += _write_syn_options(tcp + HEADER_LEN, mss, scale, options) + options
-    _write_below(pkt, mbuf, options + payload_len, framing, i64(0), peer_mac, local_ip, peer_ip)
+    _write_below(pkt, mbuf, payload_len, framing, i64(0), peer_mac, local_ip, peer_ip)
     if payload_len:
-        total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN + options, payload_len, i64(0))))
-    _write_tcp(tcp, flags, seq, ack, wnd, options, local_port << 16 | peer_port, total_sum)
+        total_sum += swapped(fold(ones_sum(tcp + HEADER_LEN, payload_len, i64(0))))
+    _write_tcp(tcp, flags, seq, ack, wnd, i64(0), local_port << 16 | peer_port, total_sum)
 
 
 @inlined
-def _write_syn_options(address, mss, scale, options):
+def write_syn(mbuf, framing, limits, flags, seq, ack, peer_mac, local_ip, local_port, peer_ip, peer_port):
+    """`write_frame` for a SYN with the window of *limits*, and its options MSS, SACK permitted and window scale."""
+    pkt = data(mbuf)
+    store64(pkt + _TCP + HEADER_LEN, i64(limits.syn_options))
+    store32(pkt + _TCP + HEADER_LEN + 8, i64(limits.syn_scale))
+    options, total_sum = i64(SYN_OPTIONS_LEN), local_ip + peer_ip + i64(limits.syn_sum)
+    _write_below(pkt, mbuf, options, framing, i64(0), peer_mac, local_ip, peer_ip)
+    _write_tcp(pkt + _TCP, flags, seq, ack, i64(limits.syn_wnd), options, local_port << 16 | peer_port, total_sum)
+
+
+@inlined
+def _write_syn_options(address, mss, scale):
     """The sum of the options' words."""
     put_be32(address, MSS_WORD | mss)
-    if options == MSS_LEN:
-        return MSS_WORD | mss
     put_be32(address + 4, i64(SACK_PERMITTED_WORD))
     put_be32(address + 8, scale)
     return (MSS_WORD | mss) + SACK_PERMITTED_WORD + scale

@@ -104,5 +104,5 @@ def _fill(eng, pkt, meta, slot, irs, iss, mss, now):
     eng.half_open = i64(eng.half_open) + 1
     bump(counters, RECV_SYN, 1)
     bump(counters, SYN_COOKIES_ACCEPTED, 1)
-    count_opened(counters)
+    count_opened(counters, i64(1))
     count_sent(counters, app, i64(SYN | ACK), i64(0))

@@ -22,7 +22,7 @@ from operators.engine import (
     bump,
     cold_at,
     conn_at,
-    identity,
+    first_number,
     is_listening,
     is_local,
     limits_of,
@@ -49,13 +49,13 @@ from tcp.events import (
     EV_URGENT,
 )  # fmt: skip
 from tcp.expected import REFUSED, receive_expected
+from tcp.handshake import receive_syn_ack
 from tcp.header import HEADER_LEN, parse_options
 from tcp.header import URGENT as URGENT_POINTER
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
-from tcp.ip6 import FIRST_NUMBER, hold
-from tcp.isn import initial
+from tcp.ip6 import FIRST_NUMBER
 from tcp.limits import LIMITS
-from tcp.open import accept, listen
+from tcp.open import listen
 from tcp.receive import receive
 from tcp.reset import reset_for
 from tcp.segment import ACK, SEGMENT, SYN
@@ -128,6 +128,8 @@ def tcp_state(mbuf, meta, following, state, now, out, tcp):
     counters = role_counters(eng, conn)
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = receive_expected(conn, meta, limits, i64(eng.now_us))
+    if unlikely(events == REFUSED):
+        events = receive_syn_ack(conn, meta, limits, i64(eng.now_us))
     if unlikely(events == REFUSED):
         pkt = data(mbuf)
         second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
@@ -202,37 +204,24 @@ def _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, 
 
 @kernel
 def _unknown(eng, mbuf, meta, state, now, out):
-    """A segment for no connection; a SYN to an open port begins one. The verdict."""
-    slot = _no_connection(eng, out, mbuf, meta, state, now)
-    if slot < 0:
-        return -slot
-    conn, app = conn_at(eng, slot), app_at(eng, slot)
-    return welcome(eng, out, conn, app, slot, mbuf, now)
-
-
-@inlined
-def _no_connection(eng, out, mbuf, meta, state, now):
-    """A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293 section 3.10.7.2), anything else
-    is answered with an RST (section 3.10.7.1).
-
-    The new connection's slot, or the verdict with its sign changed.
-    """
+    """A segment for no connection. A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293
+    section 3.10.7.2), anything else is answered with an RST (section 3.10.7.1). The verdict."""
     counters = i64(eng.server)
     port = i64(meta.dport)
     open_port = is_listening(eng, i64(meta.dst), port)
     if eng.kernel_side and not open_port and not i64(eng.first_client_port) <= port <= i64(eng.last_client_port):
-        return i64(-SLOW)
+        return i64(SLOW)
     if _is_bad_source(meta):
         state.bad_source += 1
-        return i64(-DROP)
+        return i64(DROP)
     if i64(meta.tcp_flags) & SYN and open_port and listen(meta) & EV_SYN:
         if i64(eng.half_open) >= i64(eng.syn_backlog):
-            return i64(-KEEP if send_cookie(eng, out, data(mbuf), mbuf, meta) else -DROP)
-        return _accept(eng, mbuf, meta, state, now)
+            return i64(KEEP if send_cookie(eng, out, data(mbuf), mbuf, meta) else DROP)
+        return _accept(eng, out, mbuf, meta, state, now)
     bump(counters, UNEXPECTED, 1)
     if open_port and not i64(meta.tcp_flags) & (SYN | ACK):
-        return i64(-DROP)
-    return i64(-KEEP if _reset(eng, out, mbuf, meta, counters) else -DROP)
+        return i64(DROP)
+    return i64(KEEP if _reset(eng, out, mbuf, meta, counters) else DROP)
 
 
 @inlined
@@ -244,34 +233,27 @@ def _is_bad_source(meta):
 
 
 @inlined
-def _accept(eng, mbuf, meta, state, now):
+def _accept(eng, out, mbuf, meta, state, now):
+    """A SYN begins a connection, if there is room for one. The verdict."""
     hashed = i64(meta.tcp_hash)
     slots = record_at(i64(eng.slots), SLOTS)
     slot = take_slot(slots) if not i64(eng.closing) else i64(-1)
     if slot < 0:
         state.table_full += 1
-        return i64(-DROP)
+        return i64(DROP)
     if not insert(record_at(i64(eng.index), INDEX), hashed, slot):
         give_slot(slots, slot)
         state.table_full += 1
-        return i64(-DROP)
-    limits = record_at(i64(eng.server_limits), LIMITS)
-    local_ip, peer_ip, local_port, peer_port = i64(meta.dst), i64(meta.src), i64(meta.dport), i64(meta.sport)
-    isn_now = i64(eng.now_us) + i64(eng.isn_clock)
-    key0, key1 = i64(eng.isn_key0), i64(eng.isn_key1)
-    iss = initial(key0, key1, identity(eng, local_ip), local_port, identity(eng, peer_ip), peer_port, isn_now)
-    if peer_ip >= FIRST_NUMBER:
-        hold(addresses_at(eng), peer_ip)
-    now_us = i64(eng.now_us)
-    accept(conn_at(eng, slot), cold_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, iss, now_us)
+        return i64(DROP)
+    iss = first_number(eng, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     app = app_at(eng, slot)
     new_app(app, hashed, source_mac(data(mbuf)), now)
     app.app_bits = i64(APP_HALF_OPEN)
     eng.half_open = i64(eng.half_open) + 1
     counters = i64(eng.server)
     bump(counters, RECV_SYN, 1)
-    count_opened(counters)
-    return slot
+    count_opened(counters, i64(1))
+    return welcome(eng, out, app, slot, mbuf, meta, iss, now)
 
 
 @rare

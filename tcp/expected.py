@@ -32,13 +32,11 @@ from tcp.connection import (
     QUICK_ACK,
     RECOVERY,
     REWOUND,
-    SACK_OK,
     SYN_RECEIVED,
     TIME_WAIT,
     TIMED,
     TIMED_LATER,
     TS_OK,
-    WS_OK,
 )
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DATA, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_TIME_WAIT
 from tcp.rto import measure
@@ -46,9 +44,8 @@ from tcp.segment import ACK, FIN, OPT_SACK, PSH, RST, SYN, URG
 from tcp.seq import MASK, advance, distance
 from tcp.window import consumed
 
-_TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER | KEEP_ALIVE | TS_OK | ECN_OK | CORK
-_LAYOUTS = WS_OK | SACK_OK
-"""A SYN's options beside MSS: both or none."""
+TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER | KEEP_ALIVE | TS_OK | ECN_OK | CORK
+"""Connections with any of these bits are refused."""
 
 REFUSED = -1
 
@@ -65,7 +62,7 @@ def receive_expected(conn, seg, limits, now):
     if unlikely(
         i64(seg.seq) != i64(conn.rcv_nxt)
         or flags & (SYN | RST | ACK | URG) != ACK
-        or bits & _TROUBLE != 0
+        or bits & TROUBLE != 0
         or ack != i64(conn.snd_nxt)
         or i64(conn.retries) != 0
     ):
@@ -148,7 +145,7 @@ def next_expected(conn, now):
     there be more to send.
     """
     bits, state = i64(conn.bits), i64(conn.state)
-    if unlikely(bits & _TROUBLE != 0):
+    if unlikely(bits & TROUBLE != 0):
         return i64(REFUSED)
     if unlikely(state < ESTABLISHED):
         return i64(0) if state == CLOSED else i64(REFUSED)
@@ -176,17 +173,3 @@ def next_expected(conn, now):
         conn.bits = (bits | TIMED) & ~ACK_BITS
         conn.rtt_time = now & MASK
     return ACK | fin | (PSH if queued else 0) | queued << 8
-
-
-@inlined
-def first_syn(conn, now):
-    """Send what `next_segment` would of a connection in SYN_SENT or SYN_RECEIVED that was just made: a SYN, or SYN-ACK, with an
-    MSS option, and with WS_OK those for SACK and window scale. False, and nothing was changed: that is to be asked."""
-    bits = i64(conn.bits)
-    if unlikely(bits & _TROUBLE != 0 or (bits & _LAYOUTS != 0 and bits & _LAYOUTS != _LAYOUTS)):
-        return False
-    conn.snd_nxt = advance(i64(conn.iss), 1)
-    conn.rtt_time = now & MASK
-    conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
-    conn.bits = (bits | TIMED) & ~ACK_BITS
-    return True

@@ -9,7 +9,9 @@ import numpy as np
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import aligned, i64
 from tcp.block import Block
+from tcp.checksum import PROTOCOL
 from tcp.connection import ECN_OK, IN_ORDER_ONLY, SACK_OK, TS_OK, WS_OK
+from tcp.header import HEADER_LEN, MSS_WORD, SACK_PERMITTED_WORD, SYN_OPTIONS_LEN, WSCALE_WORD
 from tcp.ip6 import FIRST_NUMBER
 from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
@@ -45,6 +47,11 @@ LIMITS = np.dtype(
         ("boards", "<i8"),
         ("bits", "<u4"),  # of a connection that begins,
         ("rcv_shift", "<u4"),  # and the scale of its window
+        ("scaled_wnd", "<u4"),  # which is so wide with it,
+        ("syn_wnd", "<u4"),  # and so wide in a SYN
+        ("syn_options", "<i8"),  # over IPv4, in memory's order: MSS and SACK permitted,
+        ("syn_scale", "<u4"),  # and the window scale;
+        ("syn_sum", "<u4"),  # what they, protocol and length add to the checksum
         ("quiet_ms", "<u4"),  # how long a connection may be idle before something happens
         ("challenge_second", "<u4"),  # the second
         ("challenges_sent", "<u4"),  # in which so many were sent
@@ -124,6 +131,13 @@ def _derive(limits: Any) -> None:
     bits |= TS_OK if options & OPT_TIMESTAMPS else 0
     limits.bits = bits | (ECN_OK if limits.ecn else 0) | (IN_ORDER_ONLY if limits.in_order_only else 0)
     limits.rcv_shift = max(max(int(limits.rcv_wnd), int(limits.widest)).bit_length() - 16, 0)
+    limits.scaled_wnd = min(int(limits.rcv_wnd), 0xFFFF << int(limits.rcv_shift))
+    limits.syn_wnd = min(int(limits.rcv_wnd), 0xFFFF)
+    words = MSS_WORD | int(limits.mss), SACK_PERMITTED_WORD, WSCALE_WORD | int(limits.rcv_shift)
+    octets = b"".join(word.to_bytes(4, "big") for word in words)
+    limits.syn_options = int.from_bytes(octets[:8], "little", signed=True)
+    limits.syn_scale = int.from_bytes(octets[8:], "little")
+    limits.syn_sum = sum(words) + PROTOCOL + HEADER_LEN + SYN_OPTIONS_LEN
     limits.quiet_ms = limits.keepalive_ms or limits.idle_ms
 
 

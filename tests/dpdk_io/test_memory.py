@@ -87,6 +87,16 @@ def test_quotients_and_lengths_are_those_of_unsigned_words(a: int, b: int) -> No
     assert [int(x) & MASK for x in out] == [(a & MASK) // b, ((a & MASK) >> 1).bit_length()]
 
 
+@kernel
+def bits(x):
+    return m.bits_of(x)
+
+
+@given(st.floats(allow_nan=False))
+def test_bits_of_a_float(x: float) -> None:
+    assert int(bits(x)) == int(np.float64(x).view(np.int64))
+
+
 @given(st.integers(0, 200), st.integers(0, 9), st.integers(0, 9))
 def test_copies_just_what_it_should(size: int, source: int, target: int) -> None:
     given = np.random.default_rng(size).integers(1, 256, 210, dtype=np.uint8)

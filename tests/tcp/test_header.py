@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from tcp.header import (
     write_checksum,
     write_header,
 )
-from tcp.isn import initial, siphash12
+from tcp.isn import SECRET, initial, keep_secret, siphash12
 from tcp.segment import OPT_MSS, OPT_SACK, OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE, SEGMENT, SYN
 from tcp.seq import advance, distance
 
@@ -253,17 +254,26 @@ def test_siphash(key0: int, key1: int, data: bytes) -> None:
     first, rest = struct.unpack("<QI", data)
     fast = siphash12(signed(key0), signed(key1), signed(first), rest)
     assert int(fast) & (2**64 - 1) == slow_siphash(key0, key1, data, 1, 3)
+    local_ip, peer_ip = struct.unpack_from("<II", data)
+    local_port, peer_port = struct.unpack_from("<HH", data, 8)
+    assert initial(secret(key0, key1), local_ip, local_port, peer_ip, peer_port, 0) == int(fast) & 0xFFFFFFFF
+
+
+def secret(key0: int, key1: int) -> Any:
+    record = aligned(1, SECRET)[0]
+    keep_secret(record, key0, key1)
+    return record
 
 
 @pytest.mark.conformance("rfc9293:MUST-8", "rfc9293:SHLD-1")
 def test_isn_runs_with_the_clock_and_differs_by_connection() -> None:
     us = 1 << 40
     peer = int.from_bytes(socket.inet_aton("198.18.0.1"), "big")
-    isns = {port: int(initial(5, 6, 1, port, peer, 80, us)) for port in range(1024, 1224)}
+    isns = {port: int(initial(secret(5, 6), 1, port, peer, 80, us)) for port in range(1024, 1224)}
     assert len(set(isns.values())) == 200
     assert all(0 <= isn < 1 << 32 for isn in isns.values())
-    assert distance(int(initial(5, 6, 1, 1024, peer, 80, us + 4000)), isns[1024]) == 1000
-    assert initial(5, 7, 1, 1024, peer, 80, us) != isns[1024]
+    assert distance(int(initial(secret(5, 6), 1, 1024, peer, 80, us + 4000)), isns[1024]) == 1000
+    assert initial(secret(5, 7), 1, 1024, peer, 80, us) != isns[1024]
 
 
 @settings(deadline=None)
