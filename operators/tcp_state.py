@@ -34,7 +34,7 @@ from operators.tally import tally_received
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, deliver_early, end, reveal, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
-from tcp.checksum import pseudo_sum_at, tcp_intact
+from tcp.checksum import tcp_intact
 from tcp.events import (
     EV_DATA,
     EV_EARLY,
@@ -92,7 +92,7 @@ def tcp_check(pkt, meta, state, tcp):
     l4 = i64(meta.l4)
     header = i64(meta.payload) - l4
     length = header + i64(meta.payload_len)
-    if unlikely(not tcp_intact(pkt + l4, length, pseudo_sum_at(pkt + ETH_HEADER, length))):
+    if unlikely(not tcp_intact(pkt + ETH_HEADER, pkt + l4, length)):
         state.checksum += 1
         return DROP
     meta.opts = 0
