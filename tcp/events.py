@@ -42,7 +42,7 @@ EV_URGENT = 1 << 17
 EV_SOFT_ERROR = 1 << 18
 """Out of `on_icmp`: the network reports trouble that may pass; `cold.soft_error` says which."""
 EV_UNEXPECTED = 1 << 5
-"""The caller's own: dropped or out of place, to be counted as that. The bits below EV_RST are kinds to count, 1 << 4 among them."""
+"""The caller's own: dropped or out of place, to be counted as that. 1 << 4 is free for the counting too."""
 EV_RST = 1 << 6
 """The caller's own: the segment was an RST."""
 EV_EARLY = 1 << 20
