@@ -345,8 +345,8 @@ def peek(counters, k):
 @inlined
 def is_local(eng, ip):
     """Is *ip* an IPv4 address of this core's?"""
-    first = ip - i64(eng.first_local)
-    return 0 <= first < i64(eng.first_range) or _in_ranges(i64(eng.local_ranges), i64(eng.n_local_ranges), ip)
+    first = ip - i64(eng.first_local) & 0xFFFFFFFF
+    return first < i64(eng.first_range) or _in_ranges(i64(eng.local_ranges), i64(eng.n_local_ranges), ip)
 
 
 @kernel

@@ -1,8 +1,8 @@
 """The connection index: from a 4-tuple to a slot of the CONN array.
 
-Open addressing with linear probing, at most half full. An entry is 8 bytes: the 32-bit hash of the tuple above slot + 1, or 0.
-The low bits of the hash say where its probing starts, so an entry can be moved without its connection being read. Removal
-shifts the entries after it back: there are no tombstones.
+Open addressing with linear probing, at most half full. An entry is 8 bytes: the 32-bit hash of the tuple above the slot and a
+mark, or 0. The low bits of the hash say where its probing starts, so an entry can be moved without its connection being read.
+Removal shifts the entries after it back: there are no tombstones.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _ENTRY = np.dtype([("entry", "<u8")])
 _CONN_BYTES = CONN.itemsize
 _PORTS = 8
 _ODD1, _ODD2 = -0x61C8864680B583EB, -0x4B47D0C5A1A5F4CD
+_MARK = 1 << 30
+"""Beside a slot, which is below it: an entry is never 0."""
 
 
 @kernel
@@ -43,11 +45,12 @@ def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
     mask = i64(index.mask)
     ips = mul64(peer_ip, 1 << 32) | local_ip
     ports = peer_port << 16 | local_port
+    first = mul64(hashed, 1 << 32) | _MARK  # the entry of slot 0
     position = hashed & mask
     entry = load64(entries + position * 8)
     while entry != 0:
-        if shr64(entry, 32) == hashed:
-            slot = (entry & 0xFFFFFFFF) - 1
+        slot = entry ^ first
+        if 0 <= slot < _MARK:
             conn = conns + slot * _CONN_BYTES
             if load64(conn) == ips and load32(conn + _PORTS) == ports:
                 return slot
@@ -67,7 +70,7 @@ def insert(index, hashed, slot):
     position = hashed & mask
     while load64(entries + position * 8) != 0:
         position = (position + 1) & mask
-    store64(entries + position * 8, mul64(hashed, 1 << 32) | (slot + 1))
+    store64(entries + position * 8, mul64(hashed, 1 << 32) | _MARK | slot)
     index.used = used + 1
     return True
 
@@ -77,7 +80,7 @@ def remove(index, hashed, slot):
     """Take *slot* out, entered under *hashed*. False when it is not there."""
     entries = i64(index.entries)
     mask = i64(index.mask)
-    wanted = mul64(hashed, 1 << 32) | (slot + 1)
+    wanted = mul64(hashed, 1 << 32) | _MARK | slot
     position = hashed & mask
     entry = load64(entries + position * 8)
     while entry != wanted:
