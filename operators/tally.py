@@ -35,17 +35,19 @@ from tcp.events import (
     EV_FIN_ACKED,
     EV_OUT_OF_ORDER,
     EV_RESET,
+    EV_RST,
     EV_RST_DUE,
     EV_UNACCEPTABLE,
+    EV_UNEXPECTED,
 )  # fmt: skip
 from tcp.segment import ACK, FIN, PSH, RST, SYN
 
 _ODD = EV_UNACCEPTABLE | EV_DUPLICATE | EV_OUT_OF_ORDER | EV_CHALLENGE | EV_RST_DUE | EV_RESET
-_MEANT = EV_ESTABLISHED | EV_DATA | EV_FIN | EV_FIN_ACKED
-_CLOSED_FIRST, _UNEXPECTED, _RST = 1 << 4, 1 << 5, 1 << 6
-"""Beside _MEANT in a received segment's kind: a FIN, and we had closed before; dropped or out of place; an RST."""
-assert _MEANT == _CLOSED_FIRST - 1
-assert 2 * _RST == RECEIVED_KINDS
+_CLOSED_FIRST = 1 << 4
+"""Beside events in a received segment's kind: a FIN, and we had closed before."""
+assert EV_ESTABLISHED | EV_DATA | EV_FIN | EV_FIN_ACKED == _CLOSED_FIRST - 1
+assert (EV_UNEXPECTED, EV_RST) == (2 * _CLOSED_FIRST, 4 * _CLOSED_FIRST)
+assert 2 * EV_RST == RECEIVED_KINDS
 
 _PAYLOAD, _AGAIN, _ACKED, _FIN_SEEN, _FIN_ACKED = RST, PSH, 1 << 5, 1 << 6, 1 << 7
 """Beside FIN, SYN and ACK in a sent segment's kind. The last three are the connection's, before the segment."""
@@ -60,9 +62,15 @@ def _count(counters, table, kind):
 
 
 @inlined
-def tally_received(counters, state, events, flags):
-    """A segment with *flags* came, with *events*; the connection is in *state* since."""
-    kind = events & _MEANT | (flags & RST) << 4 | (_UNEXPECTED if events & _ODD else 0)
+def noted(events, flags):
+    """The *events* of a segment with *flags*, with those that only say what to count. What is expected has none."""
+    return events | (EV_UNEXPECTED if events & _ODD else 0) | (EV_RST if flags & RST else 0)
+
+
+@inlined
+def tally_received(counters, state, events):
+    """A segment came, with *events*; the connection is in *state* since."""
+    kind = events & (RECEIVED_KINDS - 1)
     if events & EV_FIN and state != CLOSE_WAIT:
         kind |= _CLOSED_FIRST
     _count(counters, RECEIVED_TABLE, kind)
@@ -118,9 +126,9 @@ def _received(kind: int, client: bool) -> list[str]:
         names.append("RecvAck4Fin")
     if kind & EV_FIN:
         names.append("RecvFinPssv" if kind & _CLOSED_FIRST else "RecvFin")
-    if kind & _RST:
+    if kind & EV_RST:
         names.append("RecvRst")
-    elif kind & _UNEXPECTED:
+    elif kind & EV_UNEXPECTED:
         names.append("Unexpected")
     return names or ["RecvAck"]
 

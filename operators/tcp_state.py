@@ -30,7 +30,7 @@ from operators.engine import (
 )  # fmt: skip
 from operators.frames import source_mac, write_headers
 from operators.syn_cookies import NO_ROOM, by_cookie, send_cookie
-from operators.tally import tally_received
+from operators.tally import noted, tally_received
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, deliver_early, end, reveal, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
@@ -141,6 +141,7 @@ def tcp_state(mbuf, meta, following, state, now, out, tcp):
             return _unknown(eng, mbuf, meta, state, now, out)
         if events & EV_DATA:
             events |= EV_MORE
+        events = noted(events, i64(meta.tcp_flags))
     events = _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now)
     if unlikely(events & (EV_RST_DUE | EV_MORE) != 0):
         verdict = _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, events, now)
@@ -153,7 +154,7 @@ def tcp_state(mbuf, meta, following, state, now, out, tcp):
 @inlined
 def _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now):
     """Count the segment, and give its content to the application; the events, with those that this adds."""
-    tally_received(counters, i64(conn.state), events, i64(meta.tcp_flags))
+    tally_received(counters, i64(conn.state), events)
     if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
         if events & EV_ESTABLISHED:
             count_established(eng, conn, app, now)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dpdk_io.jit import kernel
 from operators.engine import APP_ACTIVE, ROLE_WORDS
-from operators.tally import named, tally_received, tally_sent
+from operators.tally import named, noted, tally_received, tally_sent
 from tcp.connection import CLOSE_WAIT, ESTABLISHED, TIME_WAIT
 from tcp.events import EV_ACKED, EV_DATA, EV_DUPLICATE, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_RESET, EV_UNACCEPTABLE
 from tcp.segment import ACK, FIN, PSH, RST, SYN
@@ -19,7 +19,7 @@ from tcp.segment import ACK, FIN, PSH, RST, SYN
 
 @kernel
 def received(counters, state, events, flags):
-    tally_received(counters, state, events, flags)
+    tally_received(counters, state, noted(events, flags))
 
 
 @kernel
