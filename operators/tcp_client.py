@@ -20,6 +20,7 @@ from operators.engine import (
     new_app,
     peek,
 )  # fmt: skip
+from operators.frames import address_sum
 from operators.steering import STEERING, owner, owner_ip6
 from pipeline import BURST, room, tick
 from pipeline.outbox import CORE, behind
@@ -176,7 +177,7 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
     if peer_ip >= FIRST_NUMBER:
         hold(addresses_at(eng), peer_ip)
     connect(conn, limits, local_ip, port, peer_ip, peer_port, iss)
-    new_app(app, i64(app.hash), peer_mac, _due(eng, now))
+    new_app(app, i64(app.hash), address_sum(eng, local_ip, peer_ip), peer_mac, _due(eng, now))
     app.uid = (peek(i64(eng.client), ATTEMPTED) + 1) & 0xFFFFFFFF
     app.local_index = local
     eng.started = i64(eng.started) + 1

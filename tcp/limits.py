@@ -9,8 +9,9 @@ import numpy as np
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import aligned, i64
 from tcp.block import Block
-from tcp.connection import ECN_OK, IN_ORDER_ONLY, SACK_OK, TS_OK, WS_OK
+from tcp.connection import CLOSED, ECN_OK, FIN_WAIT_2, IN_ORDER_ONLY, SACK_OK, STATE_NAMES, TIME_WAIT, TS_OK, WS_OK
 from tcp.ip6 import FIRST_NUMBER
+from tcp.rto import UNIT
 from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
 LIMITS = np.dtype(
@@ -46,6 +47,10 @@ LIMITS = np.dtype(
         ("bits", "<u4"),  # of a connection that begins,
         ("rcv_shift", "<u4"),  # and the scale of its window
         ("quiet_ms", "<u4"),  # how long a connection may be idle before something happens
+        ("patience", "<u4", (len(STATE_NAMES),)),  # ms, by state: with nothing in flight
+        ("rcv_edge", "<u4"),  # bytes: with more left of a window it need not move
+        ("rto_least", "<u4"),  # ms
+        ("rto_quick", "<u4"),  # see rto.measure
         ("challenge_second", "<u4"),  # the second
         ("challenges_sent", "<u4"),  # in which so many were sent
     ]
@@ -125,6 +130,18 @@ def _derive(limits: Any) -> None:
     limits.bits = bits | (ECN_OK if limits.ecn else 0) | (IN_ORDER_ONLY if limits.in_order_only else 0)
     limits.rcv_shift = max(max(int(limits.rcv_wnd), int(limits.widest)).bit_length() - 16, 0)
     limits.quiet_ms = limits.keepalive_ms or limits.idle_ms
+    limits.patience[:] = _patience(int(limits.quiet_ms))
+    limits.patience[CLOSED] = 0
+    limits.patience[FIN_WAIT_2] = _patience(int(limits.fin_wait_2_ms))
+    limits.patience[TIME_WAIT] = _patience(int(limits.time_wait_ms)) or 1
+    limits.rcv_edge = limits.rcv_wnd - min(int(limits.mss), min(int(limits.rcv_wnd), 0xFFFF) >> 1)
+    limits.rto_least = min(limits.rto_min, limits.rto_max)
+    limits.rto_quick = max(int(limits.rto_min) * 1000 // UNIT - 16, 0)
+
+
+def _patience(ms: int) -> int:
+    """Until after the tick that *ms* end in; 0 is no limit."""
+    return min(ms + 1, 0xFFFFFFFF) if ms else 0
 
 
 @kernel
