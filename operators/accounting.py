@@ -5,7 +5,6 @@ from __future__ import annotations
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import copy, i64, load64, put_be32, record_at, store64
 from operators.engine import (
-    APP_ACTIVE,
     APP_FIN_SEEN,
     APP_FINISHED,
     APP_MISMATCH,
@@ -30,11 +29,11 @@ from operators.engine import (
     history_at,
     peek,
 )  # fmt: skip
-from operators.tally import tally_sent
+from operators.tally import AGAIN, TEXT, tally_sent
 from pipeline.histogram import bucket_of
 from tcp.connection import CLIENT
 from tcp.ip6 import FIRST_NUMBER, octets_of
-from tcp.segment import FIN
+from tcp.segment import ACK, FIN, SYN
 
 
 @kernel
@@ -67,17 +66,25 @@ def _observe(histogram, start, now, eng):
 @inlined
 def count_sent(counters, app, flags, length):
     """Count a segment that is about to leave for the first time."""
+    kind = flags & (FIN | SYN | ACK)
     if length:
-        bump(counters, BYTES_SENT, length)
-        app.sent_payloads += 1
-    app.app_bits = tally_sent(counters, i64(app.app_bits), flags, length, i64(0))
+        count_text_sent(counters, app, length)
+        kind |= TEXT
+    app.app_bits = tally_sent(counters, i64(app.app_bits), kind)
+
+
+@inlined
+def count_text_sent(counters, app, length):
+    """The *length* bytes of text in a segment that leaves for the first time."""
+    bump(counters, BYTES_SENT, length)
+    app.sent_payloads += 1
 
 
 @rare
 def count_repeated(counters, app, seg):
     """Count a segment part of which was sent before. What is new in it, bytes or a FIN, counts."""
     flags = i64(seg.tcp_flags)
-    app.app_bits = tally_sent(counters, i64(app.app_bits), flags, i64(0), i64(1))
+    app.app_bits = tally_sent(counters, i64(app.app_bits), flags & (SYN | ACK) | AGAIN)
     fresh = i64(seg.payload_len) - i64(seg.repeated)
     if fresh > 0:
         bump(counters, BYTES_SENT, fresh)
@@ -87,13 +94,8 @@ def count_repeated(counters, app, seg):
 
 @kernel
 def _count_fin(counters, app):
-    """The closer whose FIN goes first is the active one."""
-    bits = i64(app.app_bits)
-    if bits & APP_FIN_SEEN:
-        bump(counters, SENT_FIN_PSSV, 1)
-    else:
-        app.app_bits = bits | APP_ACTIVE
-        bump(counters, SENT_FIN, 1)
+    """The first time that it leaves."""
+    bump(counters, SENT_FIN_PSSV if i64(app.app_bits) & APP_FIN_SEEN else SENT_FIN, 1)
 
 
 @kernel

@@ -12,6 +12,7 @@ from operators.accounting import (
     count_repeated,
     count_reset_sent,
     count_sent,
+    count_text_sent,
     note_state,
     role_counters,
 )
@@ -39,7 +40,7 @@ from operators.engine import (
     limits_of,
     prefetch_connection,
 )  # fmt: skip
-from operators.frames import header_length, payload_at, write_frame, write_frame_ip6, write_headers, write_syn
+from operators.frames import header_length, payload_at, text_sum, write_frame, write_frame_ip6, write_headers, write_syn
 from operators.tally import tally_sent
 from operators.transfer import give_transfer
 from operators.workload import write_payload
@@ -48,7 +49,7 @@ from pipeline.outbox import has_spare
 from tcp.board import give_board
 from tcp.connection import ACK_ALONE, CLIENT, CLOSED, COLD_READY, TIME_WAIT, advertised
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT, EV_TIMEOUT
-from tcp.expected import REFUSED, next_expected
+from tcp.expected import FLAGS_AT, LENGTH, REFUSED, UNUSUAL, next_expected
 from tcp.handshake import accept_expected, connect_expected
 from tcp.header import WSCALE_WORD
 from tcp.index import INDEX, prefetch_entry, remove
@@ -57,14 +58,14 @@ from tcp.limits import LIMITS, own_mss
 from tcp.open import accept, connect
 from tcp.ports import PORTS, give_port
 from tcp.reset import reset_of
-from tcp.segment import ACK, SEGMENT, SYN
+from tcp.segment import ACK, PSH, SEGMENT, SYN
 from tcp.seq import distance
 from tcp.slots import SLOTS, give_slot
 from tcp.transmit import next_segment, pending
 from tcp.wheel import WHEEL, arm, cancel
 
-_FLAGS = 0xFF & ~SYN
-"""Of what `next_expected` says. That there is no SYN among them spares a question."""
+_NO_SYN = ~(SYN << FLAGS_AT)
+"""What `next_expected` says has none. To say so spares a question."""
 
 
 @kernel
@@ -107,16 +108,17 @@ def welcome(eng, out, app, slot, mbuf, meta, iss, now):
 @inlined
 def _write_syn(eng, counters, limits, conn, app, slot, mbuf, flags, now):
     """Make of *mbuf* the SYN, or SYN-ACK, of a connection whose handshake is as expected."""
-    ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
-    seq, ack, peer_mac = i64(conn.iss), i64(conn.rcv_nxt), i64(app.peer_mac)
+    peer_ip = i64(conn.peer_ip)
     if unlikely(peer_ip >= FIRST_NUMBER):
         mss, scale, wnd = own_mss(conn, limits), WSCALE_WORD | i64(limits.rcv_shift), i64(limits.syn_wnd)
+        ip, port, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_port)
         write_frame_ip6(
-            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, mss, scale, i64(0), peer_mac, ip, port, peer_ip, peer_port
+            addresses_at(eng), mbuf, eng, flags, i64(conn.iss), i64(conn.rcv_nxt), wnd, mss, scale, i64(0), i64(0),
+            i64(app.peer_mac), ip, port, peer_ip, peer_port,
         )  # fmt: skip
     else:
-        write_syn(mbuf, eng, limits, flags, seq, ack, peer_mac, ip, port, peer_ip, peer_port)
-    tally_sent(counters, i64(0), flags, i64(0), i64(0))
+        write_syn(mbuf, eng, limits, conn, app, flags)
+    tally_sent(counters, i64(0), flags)
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     arm(record_at(i64(eng.wheel), WHEEL), slot, i64(conn.deadline))
@@ -125,14 +127,16 @@ def _write_syn(eng, counters, limits, conn, app, slot, mbuf, flags, now):
 @inlined
 def answer(eng, counters, out, conn, app, slot, mbuf, now):
     """Send what *conn* has to send, the first segment in *mbuf*, whose verdict it returns: TX, KEEP or DROP."""
-    if unlikely(i64(conn.bits) & ACK_ALONE != 0):
-        return _answer_apart(eng, counters, out, conn, app, slot, mbuf, now)
+    if unlikely(i64(conn.bits) & (ACK_ALONE | UNUSUAL) != 0):
+        if i64(conn.bits) & ACK_ALONE:
+            return _answer_apart(eng, counters, out, conn, app, slot, mbuf, now)
+        return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     seq = i64(conn.snd_nxt)
     word = next_expected(conn, i64(eng.now_us))
     if unlikely(word == REFUSED):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
     if word:
-        _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
+        _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _NO_SYN)
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
     return i64(TX) if word else i64(DROP)
@@ -142,16 +146,16 @@ def answer(eng, counters, out, conn, app, slot, mbuf, now):
 def _answer_apart(eng, counters, out, conn, app, slot, mbuf, now):
     """`answer` with an ACK of its own before anything else."""
     seq = i64(conn.snd_nxt)
-    if unlikely(next_expected(conn, i64(eng.now_us)) != ACK):
+    if unlikely(next_expected(conn, i64(eng.now_us)) != ACK << FLAGS_AT):
         return i64(KEEP) if transmit(eng, out, conn, app, slot, mbuf, now) else i64(DROP)
-    _write_expected(eng, counters, conn, app, slot, mbuf, seq, i64(ACK), i64(0))
+    _write_expected(eng, counters, conn, app, slot, mbuf, seq, i64(ACK << FLAGS_AT))
     send(out, mbuf)
     word = next_expected(conn, i64(eng.now_us)) if has_spare(out) else i64(REFUSED)
     if unlikely(word <= 0):
         transmit(eng, out, conn, app, slot, i64(0), now)
         return i64(KEEP)
     mbuf = take(out)
-    _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
+    _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _NO_SYN)
     send(out, mbuf)
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
@@ -177,12 +181,12 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
         if mbuf == 0:
             mbuf = take(out)
         if word != REFUSED:
-            _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _FLAGS, word >> 8)
+            _write_expected(eng, counters, conn, app, slot, mbuf, seq, word & _NO_SYN)
         else:
             _write_unusual(eng, conn, app, slot, mbuf)
         send(out, mbuf)
         mbuf = i64(0)
-        if word != ACK and word != REFUSED:
+        if word != ACK << FLAGS_AT and word != REFUSED:
             break
     if unlikely(i64(eng.records) != 0):
         note_state(eng, conn, app, slot, now)
@@ -190,19 +194,25 @@ def transmit(eng, out, conn, app, slot, mbuf, now):
 
 
 @inlined
-def _write_expected(eng, counters, conn, app, slot, mbuf, seq, flags, length):
-    """Make of *mbuf* a segment that is sent for the first time, and is no SYN."""
-    ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
+def _write_expected(eng, counters, conn, app, slot, mbuf, seq, word):
+    """Make of *mbuf* a segment that is sent for the first time, and is no SYN. *word*: what `next_expected` says."""
+    flags, length = word >> FLAGS_AT, word & LENGTH
+    payload_sum = i64(0)
     if length:
-        write_payload(eng, conn, app, slot, data(mbuf) + payload_at(peer_ip), distance(seq, i64(conn.iss)) - 1, length)
-    ack, wnd, peer_mac = i64(conn.rcv_nxt), advertised(conn), i64(app.peer_mac)
-    if unlikely(peer_ip >= FIRST_NUMBER):
+        payload = data(mbuf) + payload_at(i64(conn.peer_ip))
+        write_payload(eng, conn, app, slot, payload, distance(seq, i64(conn.iss)) - 1, length)
+        payload_sum = text_sum(payload, length)
+        count_text_sent(counters, app, length)
+        flags |= PSH
+    if unlikely(i64(conn.peer_ip) >= FIRST_NUMBER):
+        ip, port, peer_ip, peer_port = i64(conn.local_ip), i64(conn.local_port), i64(conn.peer_ip), i64(conn.peer_port)
         write_frame_ip6(
-            addresses_at(eng), mbuf, eng, flags, seq, ack, wnd, i64(0), i64(0), length, peer_mac, ip, port, peer_ip, peer_port
+            addresses_at(eng), mbuf, eng, flags, seq, i64(conn.rcv_nxt), advertised(conn), i64(0), i64(0), length, payload_sum,
+            i64(app.peer_mac), ip, port, peer_ip, peer_port,
         )  # fmt: skip
     else:
-        write_frame(mbuf, eng, flags, seq, ack, wnd, length, peer_mac, ip, port, peer_ip, peer_port)
-    count_sent(counters, app, flags, length)
+        write_frame(mbuf, eng, conn, app, flags, seq, advertised(conn), length, payload_sum)
+    app.app_bits = tally_sent(counters, i64(app.app_bits), flags)
 
 
 @rare

@@ -12,6 +12,7 @@ from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import i64, load64, prefetch, record_at, store64
 from operators.frames import FRAMING
 from tcp.connection import CLIENT, COLD, CONN
+from tcp.index import SPACING
 from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, hold, octets_of
 from tcp.isn import SECRET, initial
 
@@ -46,16 +47,17 @@ SENT_TABLE, SENT_KINDS = RECEIVED_TABLE + RECEIVED_KINDS, 256
 ROLE_WORDS = SENT_TABLE + SENT_KINDS
 """int64 words of a role's counters: the named ones and the two tables of `tally`. Named ones that the tables stand for are 0."""
 
-APP_HANDSHAKE_ACKED = 1 << 0
-APP_FIN_SEEN = 1 << 1
-APP_FIN_ACKED = 1 << 2
+APP_HTTP = 1 << 0
+APP_HEAD = 1 << 1
+APP_MISMATCH = 1 << 2
 APP_FINISHED = 1 << 3
 """Counted as completed or failed; what is left is TIME_WAIT."""
 APP_ACTIVE = 1 << 4
 """Our FIN went first."""
-APP_HTTP = 1 << 5
-APP_HEAD = 1 << 6
-APP_MISMATCH = 1 << 7
+APP_HANDSHAKE_ACKED = 1 << 5
+APP_FIN_SEEN = 1 << 6
+APP_FIN_ACKED = 1 << 7
+"""Where `tally` has them in the kind of a segment."""
 APP_PORT_RETURNED = 1 << 8
 APP_ECHOES = 1 << 10
 """The server sends back what it gets."""
@@ -92,7 +94,8 @@ APP_TURNED_AWAY = 1 << 23
 
 _APP = [
     ("due", "i8"),  # cycles
-    ("hash", "i8"),  # of the 4-tuple
+    ("hash", "u4"),  # of the 4-tuple
+    ("ip_sum", "u4"),  # of an IPv4 header that is sent, but for its length
     ("peer_mac", "i8"),  # its six bytes as they lie in memory
     ("uid", "u4"),
     ("local_index", "u2"),
@@ -133,6 +136,11 @@ APP = np.dtype(
     }
 )
 """The application's side of a connection."""
+
+_APP_AT = CONN.itemsize
+PAIR = np.dtype([("conn", CONN), ("app", APP)])
+"""Both of them: what every segment of a connection touches, side by side."""
+assert PAIR.itemsize == SPACING
 
 TRANSFER = np.dtype(
     [
@@ -199,7 +207,7 @@ ENGINE = np.dtype(
         (name, "i8")
         for name in (
             "epoch", "begun", "ends", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
-            "conns", "colds", "apps", "histories", "index", "slots", "wheel", "ports", "ip6",
+            "conns", "colds", "histories", "index", "slots", "wheel", "ports", "ip6",
             "client_limits", "server_limits", "boards", "scratch",
             "client", "server", "connect_histogram", "lifetime_histogram",
             "mac", *(FRAMING.names or ()), "core", "first_local", "n_local", "local",
@@ -208,7 +216,7 @@ ENGINE = np.dtype(
             "n_ip4", "next_local_ip6", "record_ips",
             "is_client", "wanted", "max_open", "started", "paused",
             "isn_key0", "isn_key1", "isn_clock", *(SECRET.names or ()),
-            "request", "own_payload", "expect", "expect_len", "response_kind", "response",
+            "request", "own_payload", "named_len", "expect", "expect_len", "response_kind", "response",
             "response_len", "response_head_len", "echo", "echo_mask", "echo_stride", "echo_rings", "hold_ms",
             "fin_by_client", "fin_by_server", "message_len",
             "transfers", "transfer_pool", "paces", "served", "window", "read_rate", "app_wheel", "think_ms",
@@ -240,7 +248,7 @@ def limits_of(eng, conn):
 @kernel
 def conn_at(eng, slot):
     """The connection in *slot*."""
-    return record_at(i64(eng.conns) + slot * 64, CONN)
+    return record_at(i64(eng.conns) + slot * SPACING, CONN)
 
 
 @kernel
@@ -252,7 +260,7 @@ def cold_at(eng, slot):
 @kernel
 def app_at(eng, slot):
     """Its application side."""
-    return record_at(i64(eng.apps) + slot * 64, APP)
+    return record_at(i64(eng.conns) + slot * SPACING + _APP_AT, APP)
 
 
 @kernel
@@ -303,8 +311,8 @@ def _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port):
 @kernel
 def prefetch_connection(eng, slot):
     """Ask for the two cache lines that every segment of a connection touches."""
-    prefetch(i64(eng.conns) + slot * 64)
-    prefetch(i64(eng.apps) + slot * 64)
+    prefetch(i64(eng.conns) + slot * SPACING)
+    prefetch(i64(eng.conns) + slot * SPACING + _APP_AT)
 
 
 assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 192, 64, 64)
@@ -312,10 +320,11 @@ assert (TRANSFER.itemsize, PACE.itemsize) == (40, 16)
 
 
 @kernel
-def new_app(app, hashed, peer_mac, due):
+def new_app(app, hashed, ip_sum, peer_mac, due):
     """The application side of a fresh connection."""
     app.due = due
     app.hash = hashed
+    app.ip_sum = ip_sum
     app.peer_mac = peer_mac
     app.uid = 0
     app.sent_messages = 0

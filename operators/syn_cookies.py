@@ -22,7 +22,7 @@ from operators.engine import (
     is_listening,
     new_app,
 )  # fmt: skip
-from operators.frames import source_mac, write_headers
+from operators.frames import address_sum, source_mac, write_headers
 from pipeline import send
 from tcp.cookie import COOKIE_US, cookie, cookie_mss
 from tcp.index import INDEX, insert
@@ -99,7 +99,7 @@ def _fill(eng, pkt, meta, slot, irs, iss, mss, now):
     if i64(meta.src) >= FIRST_NUMBER:
         hold(addresses_at(eng), i64(meta.src))
     conn.snd_nxt = (iss + 1) & MASK
-    new_app(app, i64(meta.tcp_hash), source_mac(pkt), now)
+    new_app(app, i64(meta.tcp_hash), address_sum(eng, local_ip, peer_ip), source_mac(pkt), now)
     app.app_bits = i64(APP_HALF_OPEN)
     eng.half_open = i64(eng.half_open) + 1
     bump(counters, RECV_SYN, 1)

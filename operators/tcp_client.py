@@ -20,6 +20,7 @@ from operators.engine import (
     new_app,
     peek,
 )  # fmt: skip
+from operators.frames import address_sum
 from operators.steering import STEERING, owner, owner_ip6
 from pipeline import BURST, room, tick
 from pipeline.outbox import CORE, behind
@@ -172,7 +173,7 @@ def _start(eng, out, slot, target, local, local_ip, port, peer_mac, before, now)
     app = app_at(eng, slot)
     peer_ip, peer_port = i64(target.ip), i64(target.port)
     iss = first_number(eng, local_ip, port, peer_ip, peer_port)
-    new_app(app, i64(app.hash), peer_mac, _due(eng, before, now))
+    new_app(app, i64(app.hash), address_sum(eng, local_ip, peer_ip), peer_mac, _due(eng, before, now))
     app.uid = (peek(i64(eng.client), ATTEMPTED) + before + 1) & 0xFFFFFFFF
     app.local_index = local
     start(eng, out, app, slot, local_ip, port, peer_ip, peer_port, iss, now)

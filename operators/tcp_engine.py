@@ -13,10 +13,10 @@ import numpy as np
 from dpdk_io.callback import Callback
 from dpdk_io.memory import aligned
 from operators.engine import (
-    APP,
     ENGINE,
     HISTORY,
     PACE,
+    PAIR,
     RECORD,
     RECORD6,
     RECORD_IPS,
@@ -34,7 +34,7 @@ from operators.tally import named
 from operators.transfer_settings import Transfer, note_transfers
 from pipeline.histogram import BUCKETS
 from tcp.board import new_boards
-from tcp.connection import COLD, CONN
+from tcp.connection import COLD
 from tcp.index import new_index
 from tcp.ip6 import OURS, enter, new_addresses
 from tcp.isn import keep_secret
@@ -196,9 +196,9 @@ class TcpEngine:
     def _tables(self) -> None:
         settings, capacity = self.settings, self.settings.connections
         rng = np.random.default_rng([settings.seed, settings.core])
-        self.conns = self._array("conns", capacity, CONN)
+        pairs = self._array("conns", capacity, PAIR)
+        self.conns, self.apps = pairs["conn"], pairs["app"]
         self._array("colds", capacity, COLD)
-        self._array("apps", capacity, APP)
         self._array("histories", capacity if settings.records else 1, HISTORY)
         self._array("scratch", 1, SEGMENT)
         self._block("index", new_index(capacity, int(rng.integers(1 << 62))))
@@ -309,6 +309,7 @@ class TcpEngine:
             request = (np.arange(settings.payload) & 0xFF).astype(np.uint8).tobytes()
         self._bytes("request", request)
         self.record.message_len = len(request)
+        self.record.named_len = len(request) if self.record.own_payload and len(request) >= NAME_LEN else 0
         if settings.expect:
             self._bytes("expect", settings.expect)
             self.record.expect_len = len(settings.expect)

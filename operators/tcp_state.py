@@ -10,6 +10,7 @@ from operators.accounting import count_established, count_opened, count_reset_se
 from operators.aggregate import may_wait
 from operators.connections import answer, release, settle, transmit, welcome
 from operators.engine import (
+    APP_ACTIVE,
     APP_FIN_SEEN,
     APP_HALF_OPEN,
     BYTES_RECEIVED,
@@ -28,13 +29,14 @@ from operators.engine import (
     limits_of,
     new_app,
 )  # fmt: skip
-from operators.frames import source_mac, write_headers
+from operators.frames import address_sum, source_mac, write_headers
 from operators.syn_cookies import NO_ROOM, by_cookie, send_cookie
 from operators.tally import noted, tally_received
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, deliver_early, end, reveal, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
 from tcp.checksum import tcp_intact
+from tcp.connection import CLOSE_WAIT
 from tcp.events import (
     EV_DATA,
     EV_EARLY,
@@ -131,19 +133,10 @@ def tcp_state(mbuf, meta, following, state, now, out, tcp):
     if unlikely(events == REFUSED):
         events = receive_syn_ack(conn, meta, limits, i64(eng.now_us))
     if unlikely(events == REFUSED):
-        pkt = data(mbuf)
-        second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
-        meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
-        meta.urp = be16(pkt + i64(meta.l4) + URGENT_POINTER)
-        events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
-        if events & (EV_URGENT | EV_OUT_OF_ORDER) or i64(meta.revealed):
-            events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)
+        events = noted(_receive_unusual(eng, counters, data(mbuf), meta, conn, app, slot, limits), i64(meta.tcp_flags))
         if events & EV_REUSE:
             release(eng, conn, app, slot)
             return _unknown(eng, mbuf, meta, state, now, out)
-        if events & EV_DATA:
-            events |= EV_MORE
-        events = noted(events, i64(meta.tcp_flags))
     events = _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now)
     if unlikely(events & (EV_RST_DUE | EV_MORE) != 0):
         verdict = _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, events, now)
@@ -154,23 +147,34 @@ def tcp_state(mbuf, meta, following, state, now, out, tcp):
 
 
 @inlined
+def _receive_unusual(eng, counters, pkt, meta, conn, app, slot, limits):
+    """`receive`, for what is refused as not expected: with what else of the headers it asks for. The events."""
+    second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
+    meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
+    meta.urp = be16(pkt + i64(meta.l4) + URGENT_POINTER)
+    events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
+    if events & (EV_URGENT | EV_OUT_OF_ORDER) or i64(meta.revealed):
+        events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)
+    return events | EV_MORE if events & EV_DATA else events
+
+
+@inlined
 def _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now):
     """Count the segment, and give its content to the application; the events, with those that this adds."""
     tally_received(counters, i64(conn.state), events)
-    if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
-        if events & EV_ESTABLISHED:
-            count_established(eng, conn, app, now)
-            begin(eng, conn, app, slot)
-        if events & EV_DATA:
-            count_text(counters, app, i64(meta.accepted))
-            if not events & EV_EARLY:
-                address = data(mbuf) + i64(meta.payload) + i64(meta.skip)
-                events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
-                if events & EV_REVEALED:
-                    reveal(eng, conn, app, slot, i64(meta.revealed))
-        if events & EV_FIN:
-            app.app_bits = i64(app.app_bits) | APP_FIN_SEEN
-            end(eng, conn, app)
+    if events & EV_ESTABLISHED:
+        count_established(eng, conn, app, now)
+        begin(eng, conn, app, slot)
+    if events & EV_DATA:
+        count_text(counters, app, i64(meta.accepted))
+        if not events & EV_EARLY:
+            address = data(mbuf) + i64(meta.payload) + i64(meta.skip)
+            events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
+            if events & EV_REVEALED:
+                reveal(eng, conn, app, slot, i64(meta.revealed))
+    if events & EV_FIN:
+        app.app_bits = i64(app.app_bits) | (APP_FIN_SEEN if i64(conn.state) == CLOSE_WAIT else APP_FIN_SEEN | APP_ACTIVE)
+        end(eng, conn, app)
     update_window(eng, conn, app, slot, limits)
     return events
 
@@ -248,7 +252,7 @@ def _accept(eng, out, mbuf, meta, state, now):
         return i64(DROP)
     iss = first_number(eng, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     app = app_at(eng, slot)
-    new_app(app, hashed, source_mac(data(mbuf)), now)
+    new_app(app, hashed, address_sum(eng, i64(meta.dst), i64(meta.src)), source_mac(data(mbuf)), now)
     app.app_bits = i64(APP_HALF_OPEN)
     eng.half_open = i64(eng.half_open) + 1
     counters = i64(eng.server)

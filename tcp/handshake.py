@@ -11,7 +11,7 @@ from dpdk_io.jit import inlined
 from dpdk_io.memory import div64, i64
 from tcp.connection import ACK_ALONE, ACK_DUE, ECN_OK, ESTABLISHED, SACK_OK, SYN_RECEIVED, SYN_SENT, TIMED, TS_OK, WS_OK
 from tcp.events import EV_ACKED, EV_ESTABLISHED
-from tcp.expected import REFUSED, TROUBLE
+from tcp.expected import REFUSED, UNUSUAL
 from tcp.limits import own_mss
 from tcp.open import MOST_SHIFT, SMALLEST_MSS, begin, connect
 from tcp.rto import measure
@@ -53,7 +53,7 @@ def receive_syn_ack(conn, seg, limits, now):
     if unlikely(
         i64(conn.state) != SYN_SENT
         or i64(seg.tcp_flags) & (SYN | RST | ACK) != SYN | ACK
-        or bits & (TROUBLE | _AGREED | TIMED) != _AGREED | TIMED
+        or bits & (UNUSUAL | _AGREED | TIMED) != _AGREED | TIMED
         or i64(seg.ack) != i64(conn.snd_nxt)
         or i64(conn.retries) != 0
         or not _is_usual(seg)

@@ -12,13 +12,13 @@ import numpy as np
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import add64, aligned, i64, load32, load64, mul64, prefetch, shr64, store64
 from tcp.block import Block
-from tcp.connection import CONN
 
 INDEX = np.dtype({"names": ["entries", "mask", "seed", "used"], "formats": ["<i8", "<i8", "<i8", "<i8"], "itemsize": 64})
 """entries: address; mask: capacity - 1; seed: of the hash; used: entries in use."""
 
 _ENTRY = np.dtype([("entry", "<u8")])
-_CONN_BYTES = CONN.itemsize
+SPACING = 128
+"""Bytes from one CONN of the table to the next: after each there is as much for the application."""
 _PORTS = 8
 _ODD1, _ODD2 = -0x61C8864680B583EB, -0x4B47D0C5A1A5F4CD
 _MARK = 1 << 30
@@ -40,7 +40,7 @@ def prefetch_entry(index, hashed):
 
 @inlined
 def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
-    """The slot of the connection with this 4-tuple, whose hash is *hashed*, or -1. *conns*: address of the CONN array."""
+    """The slot of the connection with this 4-tuple, whose hash is *hashed*, or -1. *conns*: address of the table of CONN."""
     entries = i64(index.entries)
     mask = i64(index.mask)
     ips = mul64(peer_ip, 1 << 32) | local_ip
@@ -51,7 +51,7 @@ def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
     while entry != 0:
         slot = entry ^ first
         if 0 <= slot < _MARK:
-            conn = conns + slot * _CONN_BYTES
+            conn = conns + slot * SPACING
             if load64(conn) == ips and load32(conn + _PORTS) == ports:
                 return slot
         position = (position + 1) & mask

@@ -23,7 +23,7 @@ from tcp.connection import (
     advertised,
 )
 from tcp.events import EV_DATA
-from tcp.expected import REFUSED, next_expected, receive_expected
+from tcp.expected import FLAGS_AT, LENGTH, REFUSED, next_expected, receive_expected
 from tcp.limits import new_limits
 from tcp.receive import receive
 from tcp.segment import ACK, FIN, PSH, SEGMENT, URG
@@ -125,9 +125,10 @@ def test_sends_as_next_segment_does(data: st.DataObject) -> None:
     spare, out = cold(), aligned(1, SEGMENT)[0]
     assert next_segment(usual, spare, out, limits.record, NOW) == (word != 0)
     if word:
+        flags, length = word >> FLAGS_AT, word & LENGTH
         assert (out.seq, out.rexmit, out.ect) == (seq, 0, 0)
         assert (out.ack, out.wnd, out.opts, out.mss) == (conn.rcv_nxt, advertised(conn), 0, 0)
-        assert (int(out.tcp_flags) | int(out.payload_len) << 8) == word
+        assert (out.tcp_flags, out.payload_len) == (flags | PSH if length else flags, length)
         more = bool(before.bits & ACK_ALONE)
         assert conn.tobytes() == usual.tobytes()
         assert more or not next_segment(usual, spare, out, limits.record, NOW)
@@ -150,5 +151,5 @@ def test_a_connection_is_taken_from_its_handshake_on() -> None:
     assert receive_expected(conn, seg, LIMITS[0].record, NOW) != REFUSED
     assert conn.state == ESTABLISHED
     conn.snd_end, conn.bits = 116, int(conn.bits) | FIN_QUEUED
-    assert next_expected(conn, NOW) == ACK | FIN | PSH | 16 << 8
+    assert next_expected(conn, NOW) == (ACK | FIN) << FLAGS_AT | 16
     assert conn.state == FIN_WAIT_1

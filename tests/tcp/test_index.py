@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dpdk_io.memory import aligned
 from tcp.block import Block
 from tcp.connection import CONN
-from tcp.index import insert, lookup, new_index, prefetch_entry, remove, tuple_hash
+from tcp.index import SPACING, insert, lookup, new_index, prefetch_entry, remove, tuple_hash
 
 CAPACITY = 32
 TUPLES = st.tuples(st.integers(0, 3), st.sampled_from([1, 65535]), st.integers(0xFFFFFFFC, 0xFFFFFFFF), st.sampled_from([1, 2]))
@@ -21,7 +21,7 @@ class Connections:
 
     def __init__(self, weak: bool) -> None:
         self.index: Block = new_index(CAPACITY, 0x1234567890ABCDEF)
-        self.conns = aligned(CAPACITY, CONN)
+        self.conns = aligned(CAPACITY, np.dtype({"names": ["conn"], "formats": [CONN], "itemsize": SPACING}))["conn"]
         self.weak = weak
 
     def hashed(self, key: tuple[int, int, int, int]) -> int:
