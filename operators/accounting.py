@@ -56,7 +56,7 @@ def count_text(counters, app, length):
     app.received_payloads += 1
 
 
-@kernel
+@inlined
 def _observe(histogram, start, now, eng):
     """Count the time from *start* to *now* (cycles) in a histogram of nanoseconds."""
     place = histogram + bucket_of((now - start) * eng.ns_per_cycle) * 8
@@ -108,10 +108,10 @@ def count_opened(counters, n):
         store64(counters + MAX_OPEN * 8, now_open)
 
 
-@kernel
-def count_completed(eng, conn, app, slot, cause, now):
+@inlined
+def count_completed(eng, counters, conn, app, slot, cause, now):
     """A connection is over, but for TIME_WAIT; counted once."""
-    bits, counters = i64(app.app_bits), role_counters(eng, conn)
+    bits = i64(app.app_bits)
     if bits & APP_FINISHED:
         return
     _count_end(counters, app, bits, cause)

@@ -62,7 +62,7 @@ from tcp.segment import ACK, PSH, SEGMENT, SYN
 from tcp.seq import distance
 from tcp.slots import SLOTS, give_slot
 from tcp.transmit import next_segment, pending
-from tcp.wheel import WHEEL, arm, cancel
+from tcp.wheel import WHEEL, arm
 
 _NO_SYN = ~(SYN << FLAGS_AT)
 """What `next_expected` says has none. To say so spares a question."""
@@ -72,7 +72,7 @@ _NO_SYN = ~(SYN << FLAGS_AT)
 def act(eng, out, conn, app, slot, events, now):
     """Send what *conn* has to send, and `settle` it: where no packet came that asks for an answer."""
     transmit(eng, out, conn, app, slot, i64(0), now)
-    settle(eng, out, conn, app, slot, events, now)
+    settle(eng, role_counters(eng, conn), out, conn, app, slot, events, now)
 
 
 @inlined
@@ -99,7 +99,7 @@ def welcome(eng, out, app, slot, mbuf, meta, iss, now):
         cold = cold_at(eng, slot)
         accept(conn, cold, meta, limits, local_ip, local_port, peer_ip, peer_port, iss, i64(eng.now_us))
         used = transmit(eng, out, conn, app, slot, mbuf, now)
-        settle(eng, out, conn, app, slot, i64(0), now)
+        settle(eng, i64(eng.server), out, conn, app, slot, i64(0), now)
         return i64(KEEP if used else DROP)
     _write_syn(eng, i64(eng.server), limits, conn, app, slot, mbuf, i64(SYN | ACK), now)
     return i64(TX)
@@ -266,10 +266,10 @@ def _headers(eng, mbuf, seg, conn, app):
 
 
 @inlined
-def settle(eng, out, conn, app, slot, events, now):
+def settle(eng, counters, out, conn, app, slot, events, now):
     """After a segment or a timeout: note how the connection ended, arm its timer, or free its slot."""
     if unlikely(events & (EV_CLOSED | EV_TIME_WAIT) != 0):
-        _conclude(eng, out, conn, app, slot, events, now)
+        _conclude(eng, counters, out, conn, app, slot, events, now)
     if unlikely(i64(conn.state) == CLOSED):
         release(eng, conn, app, slot)
     else:
@@ -291,16 +291,16 @@ def _of_its_own(eng, conn, app):
     return div64(i64(eng.now_us), 1000) + 1
 
 
-@kernel
-def _conclude(eng, out, conn, app, slot, events, now):
+@inlined
+def _conclude(eng, counters, out, conn, app, slot, events, now):
     """Both sides have closed, or one has given up."""
     if unlikely(events & (EV_TIMEOUT | EV_RESET | EV_ABORTED) != 0):
         _fail(eng, out, conn, app, slot, events)
     else:
         cause = i64(CAUSE_ACTIVE_CLOSE if i64(app.app_bits) & APP_ACTIVE else CAUSE_PASSIVE_CLOSE)
-        count_completed(eng, conn, app, slot, cause, now)
+        count_completed(eng, counters, conn, app, slot, cause, now)
     if events & EV_TIME_WAIT:
-        _enter_time_wait(eng, slot, app)
+        _enter_time_wait(eng, conn, app, slot)
 
 
 @rare
@@ -328,16 +328,15 @@ def _send_reset(eng, out, conn, app, slot):
 def abandon(eng, out, conn, app, slot, now):
     """An RST instead of a FIN, for a connection that has done what it was for: it counts as completed."""
     _send_reset(eng, out, conn, app, slot)
-    count_completed(eng, conn, app, slot, i64(CAUSE_ACTIVE_RST), now)
+    count_completed(eng, role_counters(eng, conn), conn, app, slot, i64(CAUSE_ACTIVE_RST), now)
     release(eng, conn, app, slot)
 
 
 @kernel
 def release(eng, conn, app, slot):
     """Free everything that belongs to the connection in *slot*."""
-    conn.state = CLOSED
+    conn.state = CLOSED  # so its deadline means nothing, which the wheel may hold still
     remove(record_at(i64(eng.index), INDEX), i64(app.hash), slot)
-    cancel(record_at(i64(eng.wheel), WHEEL), slot)
     if i64(conn.bits) & CLIENT:
         if not i64(app.app_bits) & APP_PORT_RETURNED:
             _return_port(eng, conn, app)
@@ -367,10 +366,9 @@ def _return_port(eng, conn, app):
     give_port(record_at(i64(eng.ports) + i64(app.local_index) * 64, PORTS), i64(conn.local_port))
 
 
-@kernel
-def _enter_time_wait(eng, slot, app):
+@inlined
+def _enter_time_wait(eng, conn, app, slot):
     """A client's port goes back to the end of the queue at once; beyond the limit the oldest in TIME_WAIT makes room."""
-    conn = conn_at(eng, slot)
     if i64(conn.bits) & CLIENT:
         _return_port(eng, conn, app)
     elif i64(app.app_bits) & (APP_RING | APP_POOLED):

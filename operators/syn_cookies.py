@@ -31,7 +31,7 @@ from tcp.limits import LIMITS, mss_over
 from tcp.open import accept, default_mss
 from tcp.segment import ACK, OPT_MSS, RST, SEGMENT, SYN
 from tcp.seq import MASK, advance
-from tcp.slots import SLOTS, give_slot, take_slot
+from tcp.slots import SLOTS, take_slot
 
 NO_ROOM = -2
 """A peer came back with a cookie of ours, and the table is full: it will try again."""
@@ -77,9 +77,7 @@ def by_cookie(eng, pkt, meta, now):
     slot = take_slot(slots)
     if slot < 0:
         return i64(NO_ROOM)
-    if not insert(record_at(i64(eng.index), INDEX), i64(meta.tcp_hash), slot):
-        give_slot(slots, slot)
-        return i64(NO_ROOM)
+    insert(record_at(i64(eng.index), INDEX), i64(meta.tcp_hash), slot)
     _fill(eng, pkt, meta, slot, irs, iss, mss, now)
     return slot
 

@@ -28,7 +28,7 @@ from tcp.connection import TIME_WAIT
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
 from tcp.ip6 import FIRST_NUMBER, octets_of
 from tcp.ports import PORTS, give_port, take_port
-from tcp.slots import SLOTS, give_slot, take_slot
+from tcp.slots import SLOTS, take_slot
 
 _PORTS_TRIED = 1024
 
@@ -160,9 +160,7 @@ def _claim(eng, local_ip, port, peer_ip, peer_port):
     slot = take_slot(slots)
     if slot < 0:
         return i64(-1)
-    if not insert(index, hashed, slot):
-        give_slot(slots, slot)
-        return i64(-1)
+    insert(index, hashed, slot)
     app_at(eng, slot).hash = hashed
     return slot
 

@@ -61,7 +61,7 @@ from tcp.open import listen
 from tcp.receive import receive
 from tcp.reset import reset_for
 from tcp.segment import ACK, SEGMENT, SYN
-from tcp.slots import SLOTS, give_slot, take_slot
+from tcp.slots import SLOTS, take_slot
 
 
 @operator(
@@ -142,7 +142,7 @@ def tcp_state(mbuf, meta, following, state, now, out, tcp):
         verdict = _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, events, now)
     else:
         verdict = answer(eng, counters, out, conn, app, slot, mbuf, now)
-    settle(eng, out, conn, app, slot, events, now)
+    settle(eng, counters, out, conn, app, slot, events, now)
     return verdict
 
 
@@ -246,10 +246,7 @@ def _accept(eng, out, mbuf, meta, state, now):
     if slot < 0:
         state.table_full += 1
         return i64(DROP)
-    if not insert(record_at(i64(eng.index), INDEX), hashed, slot):
-        give_slot(slots, slot)
-        state.table_full += 1
-        return i64(DROP)
+    insert(record_at(i64(eng.index), INDEX), hashed, slot)
     iss = first_number(eng, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     app = app_at(eng, slot)
     new_app(app, hashed, address_sum(eng, i64(meta.dst), i64(meta.src)), source_mac(data(mbuf)), now)

@@ -13,8 +13,8 @@ from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import add64, aligned, i64, load32, load64, mul64, prefetch, shr64, store64
 from tcp.block import Block
 
-INDEX = np.dtype({"names": ["entries", "mask", "seed", "used"], "formats": ["<i8", "<i8", "<i8", "<i8"], "itemsize": 64})
-"""entries: address; mask: capacity - 1; seed: of the hash; used: entries in use."""
+INDEX = np.dtype({"names": ["entries", "mask", "seed"], "formats": ["<i8", "<i8", "<i8"], "itemsize": 64})
+"""entries: address; mask: how many there are - 1; seed: of the hash."""
 
 _ENTRY = np.dtype([("entry", "<u8")])
 SPACING = 128
@@ -61,18 +61,13 @@ def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
 
 @kernel
 def insert(index, hashed, slot):
-    """Enter *slot* under *hashed*, a tuple that is not there yet. False when the index is full."""
+    """Enter *slot* under *hashed*, a tuple that is not there yet. There is room for every slot."""
     entries = i64(index.entries)
     mask = i64(index.mask)
-    used = i64(index.used)
-    if used * 2 > mask:
-        return False
     position = hashed & mask
     while load64(entries + position * 8) != 0:
         position = (position + 1) & mask
     store64(entries + position * 8, mul64(hashed, 1 << 32) | _MARK | slot)
-    index.used = used + 1
-    return True
 
 
 @kernel
@@ -89,7 +84,6 @@ def remove(index, hashed, slot):
         position = (position + 1) & mask
         entry = load64(entries + position * 8)
     _close_gap(entries, mask, position)
-    index.used = i64(index.used) - 1
     return True
 
 
