@@ -267,16 +267,16 @@ def _headers(eng, mbuf, seg, conn, app):
 
 @inlined
 def settle(eng, counters, out, conn, app, slot, events, now):
-    """After a segment or a timeout: note how the connection ended, arm its timer, or free its slot."""
+    """After a segment or a timeout: note how the connection ended, and free its slot; or arm its timer."""
     if unlikely(events & (EV_CLOSED | EV_TIME_WAIT) != 0):
         _conclude(eng, counters, out, conn, app, slot, events, now)
-    if unlikely(i64(conn.state) == CLOSED):
-        release(eng, conn, app, slot)
-    else:
-        deadline = i64(conn.deadline)
-        if unlikely(i64(app.app_bits) & (APP_HELD | APP_WAITS) != 0):
-            deadline = _of_its_own(eng, conn, app)
-        arm(record_at(i64(eng.wheel), WHEEL), slot, deadline)
+        if i64(conn.state) == CLOSED:
+            release(eng, conn, app, slot)
+            return
+    deadline = i64(conn.deadline)
+    if unlikely(i64(app.app_bits) & (APP_HELD | APP_WAITS) != 0):
+        deadline = _of_its_own(eng, conn, app)
+    arm(record_at(i64(eng.wheel), WHEEL), slot, deadline)
 
 
 @rare
