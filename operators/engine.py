@@ -53,7 +53,7 @@ APP_MISMATCH = 1 << 2
 APP_FINISHED = 1 << 3
 """Counted as completed or failed; what is left is TIME_WAIT."""
 APP_ACTIVE = 1 << 4
-"""Our FIN went first."""
+"""Our FIN went first; noted when the peer's comes."""
 APP_HANDSHAKE_ACKED = 1 << 5
 APP_FIN_SEEN = 1 << 6
 APP_FIN_ACKED = 1 << 7

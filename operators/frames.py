@@ -25,8 +25,8 @@ _FLOW_LABEL = 0xFFFFF
 FRAMING = np.dtype([("source_mac", "i8"), ("second_word", "i8"), ("third_word", "i8"), ("ip_sum", "i8"), ("tcp_sum", "i8")])
 """What all frames of an engine begin with. source_mac: the two bytes of ours that follow the peer's six in a frame's first eight;
 second_word, third_word: its bytes 8 to 15 and 16 to 23 as they lie in memory, the rest of our MAC and an IPv4 header up to its
-checksum, without a length; ip_sum: the sum of that header's 16-bit words; tcp_sum:
-what makes of that sum and the addresses' the one of a pseudo header before 20 bytes of TCP."""
+checksum, without a length; ip_sum: the sum of that header's 16-bit words; tcp_sum: what makes of that sum and the addresses' the
+one of a pseudo header before 20 bytes of TCP."""
 
 
 def framing(mac: bytes, ttl: int, dscp: int) -> dict[str, int]:
