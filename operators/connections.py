@@ -38,7 +38,6 @@ from operators.engine import (
     cold_at,
     conn_at,
     limits_of,
-    prefetch_connection,
 )  # fmt: skip
 from operators.frames import header_length, payload_at, text_sum, write_frame, write_frame_ip6, write_headers, write_syn
 from operators.tally import tally_sent
@@ -52,7 +51,7 @@ from tcp.events import EV_ABORTED, EV_CLOSED, EV_RESET, EV_RST_DUE, EV_TIME_WAIT
 from tcp.expected import FLAGS_AT, LENGTH, REFUSED, UNUSUAL, next_expected
 from tcp.handshake import accept_expected, connect_expected
 from tcp.header import WSCALE_WORD
-from tcp.index import INDEX, prefetch_entry, remove
+from tcp.index import INDEX, remove
 from tcp.ip6 import FIRST_NUMBER, let_go
 from tcp.limits import LIMITS, own_mss
 from tcp.open import accept, connect
@@ -391,9 +390,6 @@ def _evict(eng):
     tail = i64(eng.tw_tail)
     entry = load64(i64(eng.tw_ring) + (tail & i64(eng.tw_mask)) * 8)
     eng.tw_tail = tail + 1
-    ring, mask = i64(eng.tw_ring), i64(eng.tw_mask)
-    prefetch_connection(eng, load64(ring + (tail + 2 & mask) * 8) >> 16)
-    prefetch_entry(record_at(i64(eng.index), INDEX), i64(app_at(eng, load64(ring + (tail + 1 & mask) * 8) >> 16).hash))
     slot = entry >> 16
     conn, app = conn_at(eng, slot), app_at(eng, slot)
     if i64(conn.state) == TIME_WAIT and i64(app.generation) == entry & 0xFFFF:

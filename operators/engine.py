@@ -9,7 +9,7 @@ import numpy as np
 
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined, kernel, rare
-from dpdk_io.memory import i64, load64, prefetch, record_at, store64
+from dpdk_io.memory import i64, load64, record_at, store64
 from operators.frames import FRAMING
 from tcp.connection import CLIENT, COLD, CONN
 from tcp.index import SPACING
@@ -306,13 +306,6 @@ def _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port):
     hold(addresses_at(eng), peer_ip)
     now = i64(eng.now_us) + i64(eng.isn_clock)
     return initial(eng, identity(eng, local_ip), local_port, identity(eng, peer_ip), peer_port, now)
-
-
-@kernel
-def prefetch_connection(eng, slot):
-    """Ask for the two cache lines that every segment of a connection touches."""
-    prefetch(i64(eng.conns) + slot * SPACING)
-    prefetch(i64(eng.conns) + slot * SPACING + _APP_AT)
 
 
 assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 192, 64, 64)
