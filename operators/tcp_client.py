@@ -100,6 +100,8 @@ def _open_one(eng, out, state, before, now):
 @inlined
 def _next_locals(eng):
     """Every target has had its turn: now from the next of our addresses, in either family."""
+    if i64(eng.n_local) == 1:
+        return
     n_ip4 = i64(eng.n_ip4)
     following = i64(eng.next_local) + 1
     eng.next_local = following if following < n_ip4 else 0

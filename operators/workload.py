@@ -44,7 +44,7 @@ from operators.transfer import (
 )
 from operators.transfer_header import may_be_header
 from tcp.application import close, queue
-from tcp.connection import CLIENT, IN_ORDER_ONLY, clear_bits
+from tcp.connection import CLIENT, FIN_QUEUED, IN_ORDER_ONLY, clear_bits, raise_bits
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RST_DUE
 from tcp.segment import FIN, PSH
 from tcp.seq import distance
@@ -127,7 +127,7 @@ def end(eng, conn, app):
         transfer_ends(app)
         return
     app.app_bits = i64(app.app_bits) & ~APP_HELD
-    close(conn)
+    raise_bits(conn, i64(FIN_QUEUED))
 
 
 @kernel
@@ -223,7 +223,7 @@ def _decide(eng, conn, app, slot, address, length):
         return
     kind = i64(eng.response_kind)
     reply = i64(0)
-    if kind == RESPONSE_AUTO and word in (_GET, _HEAD, _POST, _PUT):
+    if kind == RESPONSE_AUTO and word != MAGIC and word in (_GET, _HEAD, _POST, _PUT):
         bits |= APP_HTTP | (APP_HEAD if word == _HEAD else 0)
         reply = i64(eng.response_head_len) if word == _HEAD else i64(eng.response_len)
     elif kind != RESPONSE_ECHO and kind != RESPONSE_AUTO:

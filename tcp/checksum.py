@@ -7,7 +7,7 @@ with `store16`, not `put_be16`. A partial sum is any 64-bit word, taken as unsig
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import add64, add_around, i64, load8, load16, load32, load64, mul64, shr64
+from dpdk_io.memory import add64, add_around, i64, load8, load16, load32, load64, mul64, rotate32, shr64
 
 PROTOCOL = 6
 _QUOTIENT = 0x0001000100010001
@@ -58,7 +58,7 @@ def fold(total):
     """The partial sum *total* in 16 bits. A sum and the same sum with its halves exchanged give both halves' sum on top, carry
     included."""
     total = shr64(add64(total, mul64(total, 1 << 32) | shr64(total, 32)), 32)
-    return ((total + ((total << 16 & 0xFFFF0000) | total >> 16)) >> 16) & 0xFFFF
+    return ((total + rotate32(total, i64(16))) >> 16) & 0xFFFF
 
 
 @inlined

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined
-from dpdk_io.memory import div64, i64
+from dpdk_io.memory import i64
 from tcp.connection import (
     ACK_ALONE,
     ACK_BITS,
@@ -39,7 +39,7 @@ from tcp.connection import (
     TS_OK,
 )
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DATA, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_TIME_WAIT
-from tcp.rto import measure
+from tcp.rto import measure, whole_ms
 from tcp.segment import ACK, FIN, OPT_SACK, RST, SYN, URG
 from tcp.seq import MASK, advance, distance
 from tcp.window import consumed
@@ -129,7 +129,7 @@ def _after_our_fin(state):
 def _set_deadline(conn, limits, state, now):
     """With nothing left in flight."""
     patience = i64(limits.patience[state])
-    conn.deadline = (div64(now, 1000) + patience) & MASK if patience else 0
+    conn.deadline = (whole_ms(now) + patience) & MASK if patience else 0
 
 
 @inlined
@@ -158,7 +158,7 @@ def next_expected(conn, now):
     if unlikely(nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED != 0):
         return i64(REFUSED)
     conn.snd_nxt = advance(nxt, queued + fin)
-    conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
+    conn.deadline = (whole_ms(now) + i64(conn.rto) + 1) & MASK
     if fin:
         conn.bits = bits & ~ACK_BITS
         if state == ESTABLISHED:

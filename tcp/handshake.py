@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined
-from dpdk_io.memory import div64, i64
+from dpdk_io.memory import i64
 from tcp.connection import ACK_ALONE, ACK_DUE, ECN_OK, ESTABLISHED, SACK_OK, SYN_RECEIVED, SYN_SENT, TIMED, TS_OK, WS_OK
 from tcp.events import EV_ACKED, EV_ESTABLISHED
 from tcp.expected import REFUSED, UNUSUAL
 from tcp.limits import own_mss
 from tcp.open import MOST_SHIFT, SMALLEST_MSS, begin, connect
-from tcp.rto import measure
+from tcp.rto import measure, whole_ms
 from tcp.segment import ACK, OPT_MSS, OPT_SACK_PERMITTED, OPT_WSCALE, RST, SYN
 from tcp.seq import MASK, advance
 
@@ -65,7 +65,7 @@ def receive_syn_ack(conn, seg, limits, now):
     conn.state = ESTABLISHED
     conn.snd_una = i64(seg.ack)
     ms = i64(limits.quiet_ms)
-    conn.deadline = (div64(now, 1000) + ms + 1) & MASK if ms else 0
+    conn.deadline = (whole_ms(now) + ms + 1) & MASK if ms else 0
     return i64(EV_ESTABLISHED | EV_ACKED)
 
 
@@ -96,5 +96,5 @@ def _syn_leaves(conn, iss, now):
     """For the first time."""
     conn.snd_nxt = advance(iss, 1)
     conn.rtt_time = now & MASK
-    conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
+    conn.deadline = (whole_ms(now) + i64(conn.rto) + 1) & MASK
     conn.bits = i64(conn.bits) | TIMED

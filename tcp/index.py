@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dpdk_io.expect import likely
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import add64, aligned, i64, load32, load64, mul64, prefetch, shr64, store64
 from tcp.block import Block
@@ -47,16 +48,16 @@ def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
     ports = peer_port << 16 | local_port
     first = mul64(hashed, 1 << 32) | _MARK  # the entry of slot 0
     position = hashed & mask
-    entry = load64(entries + position * 8)
-    while entry != 0:
-        slot = entry ^ first
-        if 0 <= slot < _MARK:
-            conn = conns + slot * SPACING
-            if load64(conn) == ips and load32(conn + _PORTS) == ports:
-                return slot
-        position = (position + 1) & mask
+    while True:
         entry = load64(entries + position * 8)
-    return -1
+        slot = entry ^ first
+        if likely(0 <= slot < _MARK):
+            conn = conns + slot * SPACING
+            if likely(load64(conn) == ips and load32(conn + _PORTS) == ports):
+                return slot
+        if entry == 0:
+            return -1
+        position = (position + 1) & mask
 
 
 @kernel
