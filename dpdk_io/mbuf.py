@@ -48,6 +48,12 @@ def data(mbuf):
 
 
 @kernel
+def usual_data(mbuf):
+    """Where the frame of a received mbuf starts as a rule: for a prefetch."""
+    return load64(mbuf + _BUF_ADDR) + HEADROOM
+
+
+@kernel
 def data_len(mbuf):
     """Bytes of the frame in this segment: all that may be read from `data(mbuf)` on."""
     return load16(mbuf + _DATA_LEN)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -195,6 +196,31 @@ def mul64(typingctx, a, b):
     return types.int64(types.int64, types.int64), lambda context, builder, signature, args: builder.mul(*args)
 
 
+@_twin_of(lambda a, b: signed((int(a) & _MASK) * (int(b) & _MASK) >> 64))
+def high64(typingctx, a, b):
+    """The high 64 bits of the product of two unsigned words."""
+
+    def code(context, builder, signature, args):
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(word, wide) for word in args))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), _I64)
+
+    return types.int64(types.int64, types.int64), code
+
+
+@_twin_of(lambda a, n: (int(a) >> int(n) | int(a) << 32 - int(n)) & 0xFFFFFFFF)
+def rotate32(typingctx, a, n):
+    """The low 32 bits of *a*, which has no others, rotated right by *n* bits, above 0 and below 32."""
+
+    def code(context, builder, signature, args):
+        half = ir.IntType(32)
+        word, by = (builder.trunc(arg, half) for arg in args)
+        fn = builder.module.declare_intrinsic("llvm.fshr", [half], ir.FunctionType(half, [half, half, half]))
+        return builder.zext(builder.call(fn, [word, word, by]), _I64)
+
+    return types.int64(types.int64, types.int64), code
+
+
 @_twin_of(lambda a, b: signed(int(a) + int(b)))
 def add64(typingctx, a, b):
     """The low 64 bits of a sum."""
@@ -241,6 +267,12 @@ def bit_length(typingctx, a):
         return builder.sub(ir.Constant(_I64, 64), builder.ctlz(args[0], ir.Constant(ir.IntType(1), 0)))
 
     return types.int64(types.int64), code
+
+
+@_twin_of(lambda x: int.from_bytes(struct.pack("<d", x), "little", signed=True))
+def bits_of(typingctx, x):
+    """The 64 bits of a float: sign, exponent, fraction."""
+    return types.int64(types.float64), lambda context, builder, signature, args: builder.bitcast(args[0], _I64)
 
 
 @_twin_of(_load_acquire)
@@ -315,6 +347,16 @@ def row(typingctx, records, index):
         return builder.inttoptr(address, context.get_value_type(reference))
 
     return reference(records, types.int64), code
+
+
+@_twin_of(lambda record: _record_at(record.__array_interface__["data"][0] + record.dtype.itemsize, record.dtype))
+def next_row(typingctx, record):
+    """The record behind *record* in an array of them, by reference. The caller knows that it is there."""
+
+    def code(context, builder, signature, args):
+        return builder.gep(args[0], [ir.Constant(_I64, record.record.size)], inbounds=True)
+
+    return record(record), code
 
 
 @_twin_of(int)

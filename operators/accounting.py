@@ -5,7 +5,6 @@ from __future__ import annotations
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import copy, i64, load64, put_be32, record_at, store64
 from operators.engine import (
-    APP_ACTIVE,
     APP_FIN_SEEN,
     APP_FINISHED,
     APP_MISMATCH,
@@ -30,11 +29,11 @@ from operators.engine import (
     history_at,
     peek,
 )  # fmt: skip
-from operators.tally import tally_sent
-from pipeline.histogram import bucket
+from operators.tally import AGAIN, TEXT, tally_sent
+from pipeline.histogram import bucket_of
 from tcp.connection import CLIENT
 from tcp.ip6 import FIRST_NUMBER, octets_of
-from tcp.segment import FIN
+from tcp.segment import ACK, FIN, SYN
 
 
 @kernel
@@ -57,28 +56,35 @@ def count_text(counters, app, length):
     app.received_payloads += 1
 
 
-@kernel
+@inlined
 def _observe(histogram, start, now, eng):
     """Count the time from *start* to *now* (cycles) in a histogram of nanoseconds."""
-    ns = i64((now - start) * eng.us_per_cycle * 1000.0)
-    place = histogram + bucket(ns) * 8
+    place = histogram + bucket_of((now - start) * eng.ns_per_cycle) * 8
     store64(place, load64(place) + 1)
 
 
 @inlined
 def count_sent(counters, app, flags, length):
     """Count a segment that is about to leave for the first time."""
+    kind = flags & (FIN | SYN | ACK)
     if length:
-        bump(counters, BYTES_SENT, length)
-        app.sent_payloads += 1
-    app.app_bits = tally_sent(counters, i64(app.app_bits), flags, length, i64(0))
+        count_text_sent(counters, app, length)
+        kind |= TEXT
+    app.app_bits = tally_sent(counters, i64(app.app_bits), kind)
+
+
+@inlined
+def count_text_sent(counters, app, length):
+    """The *length* bytes of text in a segment that leaves for the first time."""
+    bump(counters, BYTES_SENT, length)
+    app.sent_payloads += 1
 
 
 @rare
 def count_repeated(counters, app, seg):
     """Count a segment part of which was sent before. What is new in it, bytes or a FIN, counts."""
     flags = i64(seg.tcp_flags)
-    app.app_bits = tally_sent(counters, i64(app.app_bits), flags, i64(0), i64(1))
+    app.app_bits = tally_sent(counters, i64(app.app_bits), flags & (SYN | ACK) | AGAIN)
     fresh = i64(seg.payload_len) - i64(seg.repeated)
     if fresh > 0:
         bump(counters, BYTES_SENT, fresh)
@@ -88,58 +94,72 @@ def count_repeated(counters, app, seg):
 
 @kernel
 def _count_fin(counters, app):
-    """The closer whose FIN goes first is the active one."""
-    bits = i64(app.app_bits)
-    if bits & APP_FIN_SEEN:
-        bump(counters, SENT_FIN_PSSV, 1)
-    else:
-        app.app_bits = bits | APP_ACTIVE
-        bump(counters, SENT_FIN, 1)
+    """The first time that it leaves."""
+    bump(counters, SENT_FIN_PSSV if i64(app.app_bits) & APP_FIN_SEEN else SENT_FIN, 1)
 
 
 @kernel
-def count_opened(counters):
-    """One more connection is attempted."""
-    bump(counters, ATTEMPTED, 1)
-    now_open = peek(counters, OPEN) + 1
+def count_opened(counters, n):
+    """*n* more connections are attempted."""
+    bump(counters, ATTEMPTED, n)
+    now_open = peek(counters, OPEN) + n
     store64(counters + OPEN * 8, now_open)
     if now_open > peek(counters, MAX_OPEN):
         store64(counters + MAX_OPEN * 8, now_open)
 
 
-@kernel
-def count_finished(eng, counters, conn, app, slot, cause, failed, now):
+@inlined
+def count_completed(eng, counters, conn, app, slot, cause, now):
     """A connection is over, but for TIME_WAIT; counted once."""
     bits = i64(app.app_bits)
     if bits & APP_FINISHED:
         return
-    app.app_bits = bits | APP_FINISHED
-    bump(counters, OPEN, -1)
-    bump(counters, cause, 1)
-    if failed:
-        bump(counters, FAILED, 1)
-    else:
-        bump(counters, COMPLETED, 1)
-        if i64(conn.bits) & CLIENT or not i64(eng.is_client):
-            bump(i64(eng.intervals) + i64(eng.interval) * 16, 1, 1)
+    _count_end(counters, app, bits, cause)
+    bump(counters, COMPLETED, 1)
     if i64(conn.bits) & CLIENT:
-        if not failed:
-            _observe(i64(eng.lifetime_histogram), i64(app.due), now, eng)
-        _count_response(eng, counters, app, failed)
-    elif bits & (APP_MISMATCH | APP_SHORT):
+        _count_in_interval(eng)
+        _observe(i64(eng.lifetime_histogram), i64(app.due), now, eng)
+        bump(counters, NOT_EXPECTED if _is_amiss(eng, app, bits) else EXPECTED, 1)
+    else:
+        if not i64(eng.is_client):
+            _count_in_interval(eng)
+        if bits & (APP_MISMATCH | APP_SHORT):
+            bump(counters, NOT_EXPECTED, 1)
+    if i64(eng.records):
+        _write_record(eng, counters, conn, app, slot, cause)
+
+
+@rare
+def count_failed(eng, conn, app, slot, cause):
+    """A connection was reset or given up; counted once, and not when it had completed."""
+    bits, counters = i64(app.app_bits), role_counters(eng, conn)
+    if bits & APP_FINISHED:
+        return
+    _count_end(counters, app, bits, cause)
+    bump(counters, FAILED, 1)
+    if bits & (APP_MISMATCH | APP_SHORT) or (i64(conn.bits) & CLIENT and _is_amiss(eng, app, bits)):
         bump(counters, NOT_EXPECTED, 1)
     if i64(eng.records):
         _write_record(eng, counters, conn, app, slot, cause)
 
 
-@kernel
-def _count_response(eng, counters, app, failed):
-    """Did the peer answer what was expected of it, as far as anything was?"""
-    good = not i64(app.app_bits) & (APP_MISMATCH | APP_SHORT) and i64(app.matched) >= i64(eng.expect_len)
-    if good and not failed:
-        bump(counters, EXPECTED, 1)
-    elif not good:
-        bump(counters, NOT_EXPECTED, 1)
+@inlined
+def _count_end(counters, app, bits, cause):
+    app.app_bits = bits | APP_FINISHED
+    bump(counters, OPEN, -1)
+    bump(counters, cause, 1)
+
+
+@inlined
+def _count_in_interval(eng):
+    """One more has completed in this second."""
+    bump(i64(eng.intervals) + i64(eng.interval) * 16, 1, 1)
+
+
+@inlined
+def _is_amiss(eng, app, bits):
+    """Did a client's peer answer anything but what was expected of it, if anything was?"""
+    return bits & (APP_MISMATCH | APP_SHORT) or i64(app.matched) < i64(eng.expect_len)
 
 
 @rare

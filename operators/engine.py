@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import i64, load64, prefetch, record_at, store64
+from dpdk_io.expect import unlikely
+from dpdk_io.jit import inlined, kernel, rare
+from dpdk_io.memory import i64, load64, record_at, store64
 from operators.frames import FRAMING
 from tcp.connection import CLIENT, COLD, CONN
-from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, octets_of
+from tcp.index import SPACING
+from tcp.ip6 import ADDRESSES, FIRST_NUMBER, digest, hold, octets_of
+from tcp.isn import SECRET, initial
 
 ROLE_COUNTERS = (
     "SentSyn", "SentSynAck", "SentSynAck2", "SentFin", "SentFinPssv", "SentAck4Fin", "SentAck", "SentPayload", "SentRst",
@@ -44,16 +47,17 @@ SENT_TABLE, SENT_KINDS = RECEIVED_TABLE + RECEIVED_KINDS, 256
 ROLE_WORDS = SENT_TABLE + SENT_KINDS
 """int64 words of a role's counters: the named ones and the two tables of `tally`. Named ones that the tables stand for are 0."""
 
-APP_HANDSHAKE_ACKED = 1 << 0
-APP_FIN_SEEN = 1 << 1
-APP_FIN_ACKED = 1 << 2
+APP_HTTP = 1 << 0
+APP_HEAD = 1 << 1
+APP_MISMATCH = 1 << 2
 APP_FINISHED = 1 << 3
 """Counted as completed or failed; what is left is TIME_WAIT."""
 APP_ACTIVE = 1 << 4
-"""Our FIN went first."""
-APP_HTTP = 1 << 5
-APP_HEAD = 1 << 6
-APP_MISMATCH = 1 << 7
+"""Our FIN went first; noted when the peer's comes."""
+APP_HANDSHAKE_ACKED = 1 << 5
+APP_FIN_SEEN = 1 << 6
+APP_FIN_ACKED = 1 << 7
+"""Where `tally` has them in the kind of a segment."""
 APP_PORT_RETURNED = 1 << 8
 APP_ECHOES = 1 << 10
 """The server sends back what it gets."""
@@ -90,21 +94,22 @@ APP_TURNED_AWAY = 1 << 23
 
 _APP = [
     ("due", "i8"),  # cycles
-    ("hash", "i8"),  # of the 4-tuple
+    ("hash", "u4"),  # of the 4-tuple
+    ("ip_sum", "u4"),  # of an IPv4 header that is sent, but for its length
     ("peer_mac", "i8"),  # its six bytes as they lie in memory
     ("uid", "u4"),
+    ("local_index", "u2"),
+    ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
     ("sent_messages", "u4"),
     ("received_messages", "u4"),
     ("pending", "u4"),  # bytes of the message that is arriving
     ("reply", "u4"),  # bytes of a response
-    ("matched", "u2"),  # bytes of the expected response seen
-    ("generation", "u2"),  # which stay in TIME_WAIT this slot is in
     ("app_bits", "u4"),
-    ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
-    ("n_states", "u1"),  # of its HISTORY
-    ("local_index", "u2"),
     ("sent_payloads", "u4"),
     ("received_payloads", "u4"),
+    ("matched", "u2"),  # bytes of the expected response seen
+    ("terminator", "u1"),  # how much of an HTTP request's blank line was seen
+    ("n_states", "u1"),  # of its HISTORY
 ]
 _SHARED = {
     "name": ("i8", "due"),
@@ -131,6 +136,11 @@ APP = np.dtype(
     }
 )
 """The application's side of a connection."""
+
+_APP_AT = CONN.itemsize
+PAIR = np.dtype([("conn", CONN), ("app", APP)])
+"""Both of them: what every segment of a connection touches, side by side."""
+assert PAIR.itemsize == SPACING
 
 TRANSFER = np.dtype(
     [
@@ -197,7 +207,7 @@ ENGINE = np.dtype(
         (name, "i8")
         for name in (
             "epoch", "begun", "ends", "now_us", "next_second", "second_cycles", "interval", "intervals", "interval_count",
-            "conns", "colds", "apps", "histories", "index", "slots", "wheel", "ports", "ip6",
+            "conns", "colds", "histories", "index", "slots", "wheel", "ports", "ip6",
             "client_limits", "server_limits", "boards", "scratch",
             "client", "server", "connect_histogram", "lifetime_histogram",
             "mac", *(FRAMING.names or ()), "core", "first_local", "n_local", "local",
@@ -205,8 +215,8 @@ ENGINE = np.dtype(
             "steering", "n_listen", "listen", "n_targets", "targets", "next_target", "next_local",
             "n_ip4", "next_local_ip6", "record_ips",
             "is_client", "wanted", "max_open", "started", "paused",
-            "isn_key0", "isn_key1", "isn_clock",
-            "request", "own_payload", "expect", "expect_len", "response_kind", "response",
+            "isn_key0", "isn_key1", "isn_clock", *(SECRET.names or ()),
+            "request", "own_payload", "named_len", "expect", "expect_len", "response_kind", "response",
             "response_len", "response_head_len", "echo", "echo_mask", "echo_stride", "echo_rings", "hold_ms",
             "fin_by_client", "fin_by_server", "message_len",
             "transfers", "transfer_pool", "paces", "served", "window", "read_rate", "app_wheel", "think_ms",
@@ -218,7 +228,7 @@ ENGINE = np.dtype(
             "half_open", "syn_backlog", "cookies_until", "local_ranges", "n_local_ranges", "first_range",
         )
     ]
-    + [("us_per_cycle", "f8"), ("per_cycle", "f8")]
+    + [("us_per_cycle", "f8"), ("ns_per_cycle", "f8"), ("per_cycle", "f8")]
 )  # fmt: skip
 """Addresses, sizes and settings; `per_cycle` is the connections due per cycle (0: as fast as possible). IPv6 addresses stand
 everywhere by their numbers in the table `ip6`; `local` has the n_ip4 of IPv4 first. `first_local` is the first one of IPv4."""
@@ -238,7 +248,7 @@ def limits_of(eng, conn):
 @kernel
 def conn_at(eng, slot):
     """The connection in *slot*."""
-    return record_at(i64(eng.conns) + slot * 64, CONN)
+    return record_at(i64(eng.conns) + slot * SPACING, CONN)
 
 
 @kernel
@@ -250,7 +260,7 @@ def cold_at(eng, slot):
 @kernel
 def app_at(eng, slot):
     """Its application side."""
-    return record_at(i64(eng.apps) + slot * 64, APP)
+    return record_at(i64(eng.conns) + slot * SPACING + _APP_AT, APP)
 
 
 @kernel
@@ -283,11 +293,19 @@ def identity(eng, ip):
     return ip if ip < FIRST_NUMBER else digest(octets_of(addresses_at(eng), ip), i64(eng.isn_key0), i64(eng.isn_key1))
 
 
-@kernel
-def prefetch_connection(eng, slot):
-    """Ask for the two cache lines that every segment of a connection touches."""
-    prefetch(i64(eng.conns) + slot * 64)
-    prefetch(i64(eng.apps) + slot * 64)
+@inlined
+def first_number(eng, local_ip, local_port, peer_ip, peer_port):
+    """The initial sequence number of a connection that begins now, which keeps its peer in the table of IPv6 addresses."""
+    if unlikely(peer_ip >= FIRST_NUMBER):
+        return _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port)
+    return initial(eng, local_ip, local_port, peer_ip, peer_port, i64(eng.now_us) + i64(eng.isn_clock))
+
+
+@rare
+def _first_number_ip6(eng, local_ip, local_port, peer_ip, peer_port):
+    hold(addresses_at(eng), peer_ip)
+    now = i64(eng.now_us) + i64(eng.isn_clock)
+    return initial(eng, identity(eng, local_ip), local_port, identity(eng, peer_ip), peer_port, now)
 
 
 assert (CONN.itemsize, COLD.itemsize, APP.itemsize, HISTORY.itemsize) == (64, 192, 64, 64)
@@ -295,22 +313,23 @@ assert (TRANSFER.itemsize, PACE.itemsize) == (40, 16)
 
 
 @kernel
-def new_app(app, hashed, peer_mac, due):
+def new_app(app, hashed, ip_sum, peer_mac, due):
     """The application side of a fresh connection."""
     app.due = due
     app.hash = hashed
+    app.ip_sum = ip_sum
     app.peer_mac = peer_mac
     app.uid = 0
     app.sent_messages = 0
     app.received_messages = 0
     app.pending = 0
     app.reply = 0
-    app.matched = 0
     app.app_bits = 0
-    app.terminator = 0
-    app.n_states = 0
     app.sent_payloads = 0
     app.received_payloads = 0
+    app.matched = 0
+    app.terminator = 0
+    app.n_states = 0
 
 
 @kernel
@@ -328,8 +347,8 @@ def peek(counters, k):
 @inlined
 def is_local(eng, ip):
     """Is *ip* an IPv4 address of this core's?"""
-    first = ip - i64(eng.first_local)
-    return 0 <= first < i64(eng.first_range) or _in_ranges(i64(eng.local_ranges), i64(eng.n_local_ranges), ip)
+    first = ip - i64(eng.first_local) & 0xFFFFFFFF
+    return first < i64(eng.first_range) or _in_ranges(i64(eng.local_ranges), i64(eng.n_local_ranges), ip)
 
 
 @kernel
@@ -341,17 +360,18 @@ def _in_ranges(words, n, ip):
     return False
 
 
-@kernel
+@inlined
 def is_listening(eng, ip, port):
-    """Does this core accept connections on *port* of its address *ip*?"""
-    listen, n = i64(eng.listen), i64(eng.n_listen)
-    return _holds(listen, n, port) or _holds(listen, n, ip << 16 | port)
+    """Does this core accept connections on *port* of its address *ip*? Most listen on one port."""
+    listen = i64(eng.listen)
+    return load64(listen) == port or _is_among(listen, i64(eng.n_listen), ip, port)
 
 
 @kernel
-def _holds(words, n, wanted):
-    """Is *wanted* among the *n* 64-bit words?"""
+def _is_among(listen, n, ip, port):
+    """Is *port*, or *port* of *ip*, among the *n* words?"""
     for i in range(n):
-        if load64(words + i * 8) == wanted:
+        word = load64(listen + i * 8)
+        if word == port or word == ip << 16 | port:
             return True
     return False

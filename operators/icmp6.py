@@ -6,7 +6,7 @@ from dpdk_io.jit import kernel
 from dpdk_io.memory import i64, load8, put_be16, put_be32, store16
 from operators import wire
 from operators.edit import put_mac
-from tcp.checksum import fold, ones_sum, pseudo_sum6_at
+from tcp.checksum import fold, ones_sum, pseudo_sum6_at, swapped
 from tcp.ip6 import is_host
 
 ND_SIZE = wire.ND_OPTIONS + wire.ND_OPTION_SIZE
@@ -16,7 +16,7 @@ ND_SIZE = wire.ND_OPTIONS + wire.ND_OPTION_SIZE
 @kernel
 def icmp6_checksum(ip, icmp, length):
     """The checksum of the *length* bytes at *icmp*, for `store16`; 0 over an intact message."""
-    return fold(ones_sum(icmp, length, pseudo_sum6_at(ip, length, i64(wire.PROTO_ICMP6)))) ^ 0xFFFF
+    return fold(ones_sum(icmp, length, pseudo_sum6_at(ip, swapped(wire.PROTO_ICMP6 + length)))) ^ 0xFFFF
 
 
 @kernel

@@ -6,7 +6,7 @@ address, port and core. So 12 bytes and the engine's settings give back any part
 
 from __future__ import annotations
 
-from dpdk_io.jit import apart, kernel, rare
+from dpdk_io.jit import apart, inlined, kernel, rare
 from dpdk_io.memory import copy, i64, load8, load64, mul64, store8, store64
 
 MAGIC = 0x50414554
@@ -43,14 +43,26 @@ def _whole(period, offset, length):
 def write_own(eng, uid, name, address, offset, length):
     """Make the *length* bytes at stream *offset*."""
     period = i64(eng.message_len)
-    if not _whole(period, offset, length):
+    if _whole(period, offset, length):
+        write_named(eng, uid, name, address)
+    else:
         _write_parts(eng, uid, name, address, offset, length)
-        return
+
+
+@inlined
+def write_named(eng, uid, name, address):
+    """Make a whole message, at least as long as its name."""
     # One store for what the checksum is going to load at once: out of two it would have to wait for the cache.
     store64(address, MAGIC | mul64(uid, 1 << 32))
     store64(address + 8, name)
-    if period > NAME_LEN:
-        copy(address + NAME_LEN, i64(eng.request) + NAME_LEN, period - NAME_LEN)
+    rest = i64(eng.message_len) - NAME_LEN
+    if rest:
+        _write_rest(eng, address + NAME_LEN, rest)
+
+
+@kernel
+def _write_rest(eng, address, length):
+    copy(address, i64(eng.request) + NAME_LEN, length)
 
 
 @rare

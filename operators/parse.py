@@ -8,9 +8,10 @@ the IP packet (Ethernet padding) belong to nothing.
 from __future__ import annotations
 
 from dpdk_io.expect import likely, unlikely
+from dpdk_io.headers import matcher, taker
 from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.mbuf import pkt_len
-from dpdk_io.memory import be16, be32, be64, i64, load8, load32, shr64
+from dpdk_io.memory import be16, be32, i64, load8
 from operators import wire
 from pipeline import DROP, NEXT, operator
 from tcp import header as tcp_header
@@ -27,19 +28,44 @@ _EXTENSIONS = 8
 _IP = wire.ETH_HEADER
 _TCP = _IP + wire.IP_HEADER
 _PLAIN_SIZE = _TCP + tcp_header.HEADER_LEN
-_PLAIN_START = 0x450008
-"""Ethertype IPv4, version 4, 5 words of header, as they lie in little-endian memory."""
-_PLAIN_MIDDLE = wire.PROTO_TCP << 24
-"""Neither more fragments nor an offset; between them and the protocol, the TTL may be anything."""
+
+_is_plain = matcher(
+    {
+        0: (wire.ETHERTYPE_IPV4 >> 8, 0xFF),
+        1: (wire.ETHERTYPE_IPV4 & 0xFF, 0xFF),
+        _IP - wire.ETH_TYPE + wire.IP_VERSION_IHL: (4 << 4 | wire.IP_HEADER // 4, 0xFF),
+        _IP - wire.ETH_TYPE + wire.IP_FRAGMENT: (0, wire.IP_MORE_FRAGMENTS_OR_OFFSET >> 8),
+        _IP - wire.ETH_TYPE + wire.IP_FRAGMENT + 1: (0, wire.IP_MORE_FRAGMENTS_OR_OFFSET & 0xFF),
+        _IP - wire.ETH_TYPE + wire.IP_PROTOCOL: (wire.PROTO_TCP, 0xFF),
+    }
+)
+"""Does the frame, from its ethertype on, look like TCP over IPv4 without options or fragments?"""
+
+_TAKEN = _IP + wire.IP_TTL
+_take = taker(
+    {
+        "dst": (_IP + wire.IP_DST - _TAKEN, 4),
+        "src": (_IP + wire.IP_SRC - _TAKEN, 4),
+        "dport": (_TCP + tcp_header.DESTINATION - _TAKEN, 2),
+        "sport": (_TCP + tcp_header.SOURCE - _TAKEN, 2),
+        "l4_proto": (_IP + wire.IP_PROTOCOL - _TAKEN, 1),
+        "seq": (_TCP + tcp_header.SEQ - _TAKEN, 4),
+        "ack": (_TCP + tcp_header.ACK_SEQ - _TAKEN, 4),
+        "wnd": (_TCP + tcp_header.WINDOW - _TAKEN, 2),
+        "tcp_flags": (_TCP + tcp_header.FLAGS - _TAKEN, 1),
+    },
+    beside=("kind", "ip_version", "ethertype", "vlan", "l3", "l4"),
+)
+"""What the last 32 bytes of a plain packet's headers say."""
 
 _OK, _RUNT, _BAD_IP, _IP_CHECKSUM, _BAD_TCP, _BAD_UDP, _BAD_ICMP, _BAD_ARP = range(8)
 
 
 @operator(
     writes=[
-        ("kind", "u1"), ("l4_proto", "u1"), ("ip_version", "u1"), ("tcp_flags", "u1"), ("ethertype", "u2"), ("vlan", "u2"),
-        ("l3", "u2"), ("l4", "u2"), ("payload", "u2"), ("wnd", "u2"), ("dst", "u4"), ("src", "u4"),
-        ("dport", "u2"), ("sport", "u2"), ("seq", "u4"), ("ack", "u4"), ("payload_len", "u4"),
+        ("dst", "u4"), ("src", "u4"), ("dport", "u2"), ("sport", "u2"), ("kind", "u1"), ("ip_version", "u1"), ("l4_proto", "u1"),
+        ("seq", "u4"), ("ack", "u4"), ("wnd", "u2"), ("tcp_flags", "u1"), ("ethertype", "u2"), ("vlan", "u2"),
+        ("l3", "u2"), ("l4", "u2"), ("payload", "u2"), ("payload_len", "u4"),
     ],
     drops=("runt", "bad_ip", "ip_checksum", "bad_tcp", "bad_udp", "bad_icmp", "bad_arp"),
 )  # fmt: skip
@@ -57,31 +83,20 @@ def parse(pkt, length, mbuf, meta, state):
 @inlined
 def _plain(pkt, length, meta):
     """The usual packet, TCP over IPv4 without tags, options or fragments, in one go. False: look at it closely."""
-    start, middle = load32(pkt + _IP - 2) & 0xFFFFFF, load32(pkt + _IP + wire.IP_FRAGMENT) & 0xFF00FF3F
-    if unlikely(start != _PLAIN_START or middle != _PLAIN_MIDDLE):
+    if unlikely(not _is_plain(pkt + wire.ETH_TYPE)):
         return False
     end = _IP + be16(pkt + _IP + wire.IP_TOTAL_LENGTH)
     payload = _TCP + tcp_header.header_len(pkt + _TCP)
     if unlikely(payload < _PLAIN_SIZE or end < payload or length < end or not ip_intact(pkt + _IP, i64(wire.IP_HEADER))):
         return False
-    tcp = pkt + _TCP
-    addresses, ports = be64(pkt + _IP + wire.IP_SRC), be32(tcp)
+    _take(meta, pkt + _TAKEN)
     meta.kind = TCP
-    meta.l4_proto = wire.PROTO_TCP
     meta.ip_version = 4
-    meta.tcp_flags = load8(tcp + tcp_header.FLAGS)
     meta.ethertype = wire.ETHERTYPE_IPV4
     meta.vlan = 0
     meta.l3 = _IP
     meta.l4 = _TCP
     meta.payload = payload
-    meta.wnd = be16(tcp + tcp_header.WINDOW)
-    meta.dst = addresses & 0xFFFFFFFF
-    meta.src = shr64(addresses, 32)
-    meta.dport = ports & 0xFFFF
-    meta.sport = ports >> 16
-    meta.seq = be32(tcp + tcp_header.SEQ)
-    meta.ack = be32(tcp + tcp_header.ACK_SEQ)
     meta.payload_len = end - payload
     return True
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from operators.engine import APP, HISTORY, PACE, TRANSFER
-from tcp.connection import COLD, CONN
+from operators.engine import HISTORY, PACE, PAIR, TRANSFER
+from tcp.connection import COLD
 from tcp.index import index_bytes
 from tcp.ip6 import addresses_bytes
 from tcp.slots import SLOT_BYTES
 from tcp.wheel import ENTRY
 
-PER_CONNECTION = ("conns", "colds", "apps", "histories", "index", "slots", "wheel", "transfers", "paces", "app_wheel", "ip6")
+PER_CONNECTION = ("conns", "colds", "histories", "index", "slots", "wheel", "transfers", "paces", "app_wheel", "ip6")
 """The tables that have an entry for each connection; `histories` only with records, `transfers` where there may be some,
 as many as there may be, `paces` and `app_wheel` where applications do anything by the clock, `ip6` where there is IPv6."""
 
@@ -19,7 +19,7 @@ as many as there may be, `paces` and `app_wheel` where applications do anything 
 def table_bytes(connections: int, records: bool, transfers: int = 0, timed: bool = False, ip6: bool = False) -> int:
     """What these take for so many connections, of which *transfers* can be transfers, *timed* ones, but for their constant
     parts."""
-    one = CONN.itemsize + COLD.itemsize + APP.itemsize + (HISTORY.itemsize if records else 0) + ENTRY.itemsize + SLOT_BYTES
+    one = PAIR.itemsize + COLD.itemsize + (HISTORY.itemsize if records else 0) + ENTRY.itemsize + SLOT_BYTES
     one += ENTRY.itemsize if timed else 0
     pooled = TRANSFER.itemsize + (PACE.itemsize if timed else 0) + (SLOT_BYTES if transfers < connections else 0)
     return one * connections + pooled * transfers + index_bytes(connections) + (addresses_bytes(connections) if ip6 else 0)

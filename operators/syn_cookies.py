@@ -22,7 +22,7 @@ from operators.engine import (
     is_listening,
     new_app,
 )  # fmt: skip
-from operators.frames import source_mac, write_headers
+from operators.frames import address_sum, source_mac, write_headers
 from pipeline import send
 from tcp.cookie import COOKIE_US, cookie, cookie_mss
 from tcp.index import INDEX, insert
@@ -31,7 +31,7 @@ from tcp.limits import LIMITS, mss_over
 from tcp.open import accept, default_mss
 from tcp.segment import ACK, OPT_MSS, RST, SEGMENT, SYN
 from tcp.seq import MASK, advance
-from tcp.slots import SLOTS, give_slot, take_slot
+from tcp.slots import SLOTS, take_slot
 
 NO_ROOM = -2
 """A peer came back with a cookie of ours, and the table is full: it will try again."""
@@ -77,9 +77,7 @@ def by_cookie(eng, pkt, meta, now):
     slot = take_slot(slots)
     if slot < 0:
         return i64(NO_ROOM)
-    if not insert(record_at(i64(eng.index), INDEX), i64(meta.tcp_hash), slot):
-        give_slot(slots, slot)
-        return i64(NO_ROOM)
+    insert(record_at(i64(eng.index), INDEX), i64(meta.tcp_hash), slot)
     _fill(eng, pkt, meta, slot, irs, iss, mss, now)
     return slot
 
@@ -99,10 +97,10 @@ def _fill(eng, pkt, meta, slot, irs, iss, mss, now):
     if i64(meta.src) >= FIRST_NUMBER:
         hold(addresses_at(eng), i64(meta.src))
     conn.snd_nxt = (iss + 1) & MASK
-    new_app(app, i64(meta.tcp_hash), source_mac(pkt), now)
+    new_app(app, i64(meta.tcp_hash), address_sum(eng, local_ip, peer_ip), source_mac(pkt), now)
     app.app_bits = i64(APP_HALF_OPEN)
     eng.half_open = i64(eng.half_open) + 1
     bump(counters, RECV_SYN, 1)
     bump(counters, SYN_COOKIES_ACCEPTED, 1)
-    count_opened(counters)
+    count_opened(counters, i64(1))
     count_sent(counters, app, i64(SYN | ACK), i64(0))

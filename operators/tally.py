@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dpdk_io.jit import inlined
 from dpdk_io.memory import load64, store64
 from operators.engine import (
-    APP_ACTIVE,
     APP_FIN_ACKED,
     APP_FIN_SEEN,
     APP_HANDSHAKE_ACKED,
@@ -35,22 +34,26 @@ from tcp.events import (
     EV_FIN_ACKED,
     EV_OUT_OF_ORDER,
     EV_RESET,
+    EV_RST,
     EV_RST_DUE,
     EV_UNACCEPTABLE,
+    EV_UNEXPECTED,
 )  # fmt: skip
 from tcp.segment import ACK, FIN, PSH, RST, SYN
 
 _ODD = EV_UNACCEPTABLE | EV_DUPLICATE | EV_OUT_OF_ORDER | EV_CHALLENGE | EV_RST_DUE | EV_RESET
-_MEANT = EV_ESTABLISHED | EV_DATA | EV_FIN | EV_FIN_ACKED
-_CLOSED_FIRST, _UNEXPECTED, _RST = 1 << 4, 1 << 5, 1 << 6
-"""Beside _MEANT in a received segment's kind: a FIN, and we had closed before; dropped or out of place; an RST."""
-assert _MEANT == _CLOSED_FIRST - 1
-assert 2 * _RST == RECEIVED_KINDS
+_CLOSED_FIRST = 1 << 4
+"""Beside events in a received segment's kind: a FIN, and we had closed before."""
+assert EV_ESTABLISHED | EV_DATA | EV_FIN | EV_FIN_ACKED == _CLOSED_FIRST - 1
+assert (EV_UNEXPECTED, EV_RST) == (2 * _CLOSED_FIRST, 4 * _CLOSED_FIRST)
+assert 2 * EV_RST == RECEIVED_KINDS
 
-_PAYLOAD, _AGAIN, _ACKED, _FIN_SEEN, _FIN_ACKED = RST, PSH, 1 << 5, 1 << 6, 1 << 7
-"""Beside FIN, SYN and ACK in a sent segment's kind. The last three are the connection's, before the segment."""
-assert (APP_HANDSHAKE_ACKED, APP_FIN_SEEN, APP_FIN_ACKED) == (_ACKED >> 5, _FIN_SEEN >> 5, _FIN_ACKED >> 5)
-assert 2 * _FIN_ACKED == SENT_KINDS
+TEXT, AGAIN = PSH, RST
+"""Beside FIN, SYN and ACK in a sent segment's kind: it has text; all of it was sent before: neither text nor FIN count."""
+_CONNECTION = APP_HANDSHAKE_ACKED | APP_FIN_SEEN | APP_FIN_ACKED
+"""The rest of it: what the connection was before the segment."""
+assert not _CONNECTION & (FIN | SYN | ACK | TEXT | AGAIN)
+assert (APP_FIN_ACKED, SENT_KINDS) == (APP_FIN_SEEN << 1, APP_FIN_ACKED << 1)
 
 
 @inlined
@@ -60,24 +63,27 @@ def _count(counters, table, kind):
 
 
 @inlined
-def tally_received(counters, state, events, flags):
-    """A segment with *flags* came, with *events*; the connection is in *state* since."""
-    kind = events & _MEANT | (flags & RST) << 4 | (_UNEXPECTED if events & _ODD else 0)
+def noted(events, flags):
+    """The *events* of a segment with *flags*, with those that only say what to count. What is expected has none."""
+    return events | (EV_UNEXPECTED if events & _ODD else 0) | (EV_RST if flags & RST else 0)
+
+
+@inlined
+def tally_received(counters, state, events):
+    """A segment came, with *events*; the connection is in *state* since."""
+    kind = events & (RECEIVED_KINDS - 1)
     if events & EV_FIN and state != CLOSE_WAIT:
         kind |= _CLOSED_FIRST
     _count(counters, RECEIVED_TABLE, kind)
 
 
 @inlined
-def tally_sent(counters, app_bits, flags, length, again):
-    """A segment leaves; the connection's new `app_bits`. *again*: all of it was sent before, neither text nor FIN count."""
-    kind = (app_bits & (APP_HANDSHAKE_ACKED | APP_FIN_SEEN | APP_FIN_ACKED)) << 5 | flags & (ACK | SYN)
-    kind |= _AGAIN if again else flags & FIN | (_PAYLOAD if length else 0)
-    _count(counters, SENT_TABLE, kind)
-    if flags & SYN:
+def tally_sent(counters, app_bits, kind):
+    """A segment leaves; the connection's new `app_bits`. *kind*: of FIN, SYN, ACK, TEXT and AGAIN."""
+    _count(counters, SENT_TABLE, app_bits & _CONNECTION | kind)
+    if kind & SYN:
         return app_bits
-    app_bits |= APP_HANDSHAKE_ACKED | (app_bits & APP_FIN_SEEN) << 1
-    return app_bits | (0 if app_bits & APP_FIN_SEEN or again else (flags & FIN) * APP_ACTIVE)
+    return app_bits | APP_HANDSHAKE_ACKED | (app_bits & APP_FIN_SEEN) << 1
 
 
 def named(role: str, words: Sequence[int]) -> dict[str, int]:
@@ -118,25 +124,25 @@ def _received(kind: int, client: bool) -> list[str]:
         names.append("RecvAck4Fin")
     if kind & EV_FIN:
         names.append("RecvFinPssv" if kind & _CLOSED_FIRST else "RecvFin")
-    if kind & _RST:
+    if kind & EV_RST:
         names.append("RecvRst")
-    elif kind & _UNEXPECTED:
+    elif kind & EV_UNEXPECTED:
         names.append("Unexpected")
     return names or ["RecvAck"]
 
 
 def _sent(kind: int, client: bool) -> list[str]:
     if kind & SYN:
-        return ["Retransmissions" if kind & _AGAIN else "SentSynAck" if kind & ACK else "SentSyn"]
+        return ["Retransmissions" if kind & AGAIN else "SentSynAck" if kind & ACK else "SentSyn"]
     names = []
-    if client and not kind & _ACKED:
+    if client and not kind & APP_HANDSHAKE_ACKED:
         names.append("SentSynAck2")
-    if kind & _FIN_SEEN and not kind & _FIN_ACKED:
+    if kind & APP_FIN_SEEN and not kind & APP_FIN_ACKED:
         names.append("SentAck4Fin")
-    if kind & _AGAIN:
+    if kind & AGAIN:
         return [*names, "Retransmissions"]
-    if kind & _PAYLOAD:
+    if kind & TEXT:
         names.append("SentPayload")
     if kind & FIN:
-        names.append("SentFinPssv" if kind & _FIN_SEEN else "SentFin")
+        names.append("SentFinPssv" if kind & APP_FIN_SEEN else "SentFin")
     return names or ["SentAck"]

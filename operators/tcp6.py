@@ -6,7 +6,7 @@ from dpdk_io.memory import i64, record_at
 from operators import wire
 from operators.engine import ENGINE, addresses_at
 from pipeline import DROP, NEXT, SLOW, operator, tick
-from tcp.checksum import PROTOCOL, pseudo_sum6_at, tcp_intact
+from tcp.checksum import tcp6_intact
 from tcp.header import HEADER_LEN, parse_options
 from tcp.index import INDEX, prefetch_entry, tuple_hash
 from tcp.ip6 import NOT_THERE, find, intern, is_host, is_ours, sweep
@@ -42,7 +42,7 @@ def tcp6_check(pkt, meta, state, tcp):
         return DROP
     header = i64(meta.payload) - i64(meta.l4)
     length = header + i64(meta.payload_len)
-    if not tcp_intact(l4, length, pseudo_sum6_at(ip, length, i64(PROTOCOL))):
+    if not tcp6_intact(ip, l4, length):
         state.checksum += 1
         return DROP
     meta.opts = 0

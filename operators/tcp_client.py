@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import i64, load16, load64, record_at, store64
+from dpdk_io.memory import i64, load16, load64, record_at
 from operators.accounting import count_opened
 from operators.connections import release, start
 from operators.engine import (
@@ -16,21 +16,19 @@ from operators.engine import (
     app_at,
     bump,
     conn_at,
-    identity,
+    first_number,
     new_app,
     peek,
 )  # fmt: skip
+from operators.frames import address_sum
 from operators.steering import STEERING, owner, owner_ip6
 from pipeline import BURST, room, tick
 from pipeline.outbox import CORE, behind
 from tcp.connection import TIME_WAIT
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
-from tcp.ip6 import FIRST_NUMBER, hold, octets_of
-from tcp.isn import initial
-from tcp.limits import LIMITS
-from tcp.open import connect
+from tcp.ip6 import FIRST_NUMBER, octets_of
 from tcp.ports import PORTS, give_port, take_port
-from tcp.slots import SLOTS, give_slot, take_slot
+from tcp.slots import SLOTS, take_slot
 
 _PORTS_TRIED = 1024
 
@@ -43,9 +41,13 @@ def tcp_client(now, out, state, tcp):
         return i64(0)
     opened = i64(0)
     for _ in range(_allowed(eng, out, now)):
-        if not _open_one(eng, out, state, now):
+        if not _open_one(eng, out, state, opened, now):
             break
         opened += 1
+    if opened:
+        eng.started = i64(eng.started) + opened
+        bump(i64(eng.intervals) + i64(eng.interval) * 16, 0, opened)
+        count_opened(i64(eng.client), opened)
     return opened
 
 
@@ -66,8 +68,9 @@ def _allowed(eng, out, now):
 
 
 @inlined
-def _open_one(eng, out, state, now):
-    """Open a connection to the next target. False: there was no port or no slot, or the target's MAC is not known."""
+def _open_one(eng, out, state, before, now):
+    """Open a connection to the next target, after *before* others in this turn. False: there was no port or no slot, or the
+    target's MAC is not known."""
     target = record_at(i64(eng.targets) + i64(eng.next_target) * 24, TARGET)
     peer_mac = load64(i64(target.neighbour))
     if peer_mac == 0:
@@ -84,7 +87,7 @@ def _open_one(eng, out, state, now):
         give_port(ports, port)
         state.no_slot += 1
         return False
-    _start(eng, out, slot, target, local, local_ip, port, peer_mac, now)
+    _start(eng, out, slot, target, local, local_ip, port, peer_mac, before, now)
     _prefetch_next(eng, ports, local_ip, target)
     following = i64(eng.next_target) + 1
     if following == i64(eng.n_targets):
@@ -97,6 +100,8 @@ def _open_one(eng, out, state, now):
 @inlined
 def _next_locals(eng):
     """Every target has had its turn: now from the next of our addresses, in either family."""
+    if i64(eng.n_local) == 1:
+        return
     n_ip4 = i64(eng.n_ip4)
     following = i64(eng.next_local) + 1
     eng.next_local = following if following < n_ip4 else 0
@@ -157,38 +162,26 @@ def _claim(eng, local_ip, port, peer_ip, peer_port):
     slot = take_slot(slots)
     if slot < 0:
         return i64(-1)
-    if not insert(index, hashed, slot):
-        give_slot(slots, slot)
-        return i64(-1)
+    insert(index, hashed, slot)
     app_at(eng, slot).hash = hashed
     return slot
 
 
 @inlined
-def _start(eng, out, slot, target, local, local_ip, port, peer_mac, now):
+def _start(eng, out, slot, target, local, local_ip, port, peer_mac, before, now):
     """Fill the records in *slot* and send the SYN."""
-    conn, app = conn_at(eng, slot), app_at(eng, slot)
-    limits = record_at(i64(eng.client_limits), LIMITS)
+    app = app_at(eng, slot)
     peer_ip, peer_port = i64(target.ip), i64(target.port)
-    isn_now = i64(eng.now_us) + i64(eng.isn_clock)
-    key0, key1 = i64(eng.isn_key0), i64(eng.isn_key1)
-    iss = initial(key0, key1, identity(eng, local_ip), port, identity(eng, peer_ip), peer_port, isn_now)
-    if peer_ip >= FIRST_NUMBER:
-        hold(addresses_at(eng), peer_ip)
-    connect(conn, limits, local_ip, port, peer_ip, peer_port, iss)
-    new_app(app, i64(app.hash), peer_mac, _due(eng, now))
-    app.uid = (peek(i64(eng.client), ATTEMPTED) + 1) & 0xFFFFFFFF
+    iss = first_number(eng, local_ip, port, peer_ip, peer_port)
+    new_app(app, i64(app.hash), address_sum(eng, local_ip, peer_ip), peer_mac, _due(eng, before, now))
+    app.uid = (peek(i64(eng.client), ATTEMPTED) + before + 1) & 0xFFFFFFFF
     app.local_index = local
-    eng.started = i64(eng.started) + 1
-    started = i64(eng.intervals) + i64(eng.interval) * 16
-    store64(started, load64(started) + 1)
-    count_opened(i64(eng.client))
-    start(eng, out, conn, app, slot, now)
+    start(eng, out, app, slot, local_ip, port, peer_ip, peer_port, iss, now)
 
 
 @kernel
-def _due(eng, now):
+def _due(eng, before, now):
     """When the schedule wanted this connection: latencies count from then, however late it is."""
     if eng.per_cycle > 0.0:
-        return i64(eng.begun) + i64(i64(eng.started) / eng.per_cycle)
+        return i64(eng.begun) + i64((i64(eng.started) + before) / eng.per_cycle)
     return now

@@ -13,10 +13,10 @@ import numpy as np
 from dpdk_io.callback import Callback
 from dpdk_io.memory import aligned
 from operators.engine import (
-    APP,
     ENGINE,
     HISTORY,
     PACE,
+    PAIR,
     RECORD,
     RECORD6,
     RECORD_IPS,
@@ -34,9 +34,10 @@ from operators.tally import named
 from operators.transfer_settings import Transfer, note_transfers
 from pipeline.histogram import BUCKETS
 from tcp.board import new_boards
-from tcp.connection import COLD, CONN
+from tcp.connection import COLD
 from tcp.index import new_index
 from tcp.ip6 import OURS, enter, new_addresses
+from tcp.isn import keep_secret
 from tcp.limits import new_limits
 from tcp.ports import new_ports
 from tcp.segment import SEGMENT
@@ -49,6 +50,8 @@ _ECHO_SIZES = (2048, 32768)
 _ADDRESSES_IN_FLIGHT = 256
 """Room for the IPv6 addresses of packets that belong to no connection yet."""
 _NEVER = (1 << 63) - 1
+_NOWHERE = -1
+"""What a core listens on that does not listen."""
 _BURST = 32
 _BOARDS = 4096
 """Connections of a core that can have losses or early segments on record at a time."""
@@ -193,9 +196,9 @@ class TcpEngine:
     def _tables(self) -> None:
         settings, capacity = self.settings, self.settings.connections
         rng = np.random.default_rng([settings.seed, settings.core])
-        self.conns = self._array("conns", capacity, CONN)
+        pairs = self._array("conns", capacity, PAIR)
+        self.conns, self.apps = pairs["conn"], pairs["app"]
         self._array("colds", capacity, COLD)
-        self._array("apps", capacity, APP)
         self._array("histories", capacity if settings.records else 1, HISTORY)
         self._array("scratch", 1, SEGMENT)
         self._block("index", new_index(capacity, int(rng.integers(1 << 62))))
@@ -218,7 +221,9 @@ class TcpEngine:
         waits = 1 << max(settings.time_waits, 1).bit_length()
         self._array("tw_ring", waits, "i8")
         self.record.tw_mask = waits - 1
-        self.record.isn_key0, self.record.isn_key1 = settings.isn_secret or (secrets.randbits(63), secrets.randbits(63))
+        keys = settings.isn_secret or (secrets.randbits(63), secrets.randbits(63))
+        self.record.isn_key0, self.record.isn_key1 = keys
+        keep_secret(self.record, *keys)
         if settings.records:
             self._records = self._array("records", settings.records, RECORD)
             self.record.record_mask = settings.records - 1
@@ -267,7 +272,7 @@ class TcpEngine:
         if settings.steering is not None:
             self.record.steering = settings.steering.ctypes.data
             self._kept.append(settings.steering)
-        self._list("listen", map(self._listener, settings.listen))
+        self._list("listen", map(self._listener, settings.listen or [_NOWHERE]))
         targets = self._array("targets", len(settings.targets), TARGET)
         for entry, (ip, port, neighbour) in zip(targets, settings.targets, strict=False):
             entry["ip"], entry["port"], entry["neighbour"] = self.number(ip), port, neighbour.ctypes.data
@@ -304,6 +309,7 @@ class TcpEngine:
             request = (np.arange(settings.payload) & 0xFF).astype(np.uint8).tobytes()
         self._bytes("request", request)
         self.record.message_len = len(request)
+        self.record.named_len = len(request) if self.record.own_payload and len(request) >= NAME_LEN else 0
         if settings.expect:
             self._bytes("expect", settings.expect)
             self.record.expect_len = len(settings.expect)
@@ -348,6 +354,7 @@ class TcpEngine:
         """TCP's clock begins at *epoch* (cycles) and runs at *hertz*. Before the cores poll; clients wait for `begin`."""
         self.record.epoch = epoch
         self.record.us_per_cycle = 1e6 / hertz
+        self.record.ns_per_cycle = 1e9 / hertz
         self.record.second_cycles = hertz
         self.record.next_second = _NEVER
         self.record.per_cycle = (self.settings.cps or 0.0) / hertz

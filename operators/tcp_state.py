@@ -10,6 +10,7 @@ from operators.accounting import count_established, count_opened, count_reset_se
 from operators.aggregate import may_wait
 from operators.connections import answer, release, settle, transmit, welcome
 from operators.engine import (
+    APP_ACTIVE,
     APP_FIN_SEEN,
     APP_HALF_OPEN,
     BYTES_RECEIVED,
@@ -22,19 +23,20 @@ from operators.engine import (
     bump,
     cold_at,
     conn_at,
-    identity,
+    first_number,
     is_listening,
     is_local,
     limits_of,
     new_app,
 )  # fmt: skip
-from operators.frames import source_mac, write_headers
+from operators.frames import address_sum, source_mac, write_headers
 from operators.syn_cookies import NO_ROOM, by_cookie, send_cookie
-from operators.tally import tally_received
+from operators.tally import noted, tally_received
 from operators.wire import ETH_HEADER
 from operators.workload import begin, deliver, deliver_early, end, reveal, update_window
 from pipeline import DROP, KEEP, NEXT, SLOW, operator, send
-from tcp.checksum import pseudo_sum_at, tcp_intact
+from tcp.checksum import tcp_intact
+from tcp.connection import CLOSE_WAIT
 from tcp.events import (
     EV_DATA,
     EV_EARLY,
@@ -49,17 +51,17 @@ from tcp.events import (
     EV_URGENT,
 )  # fmt: skip
 from tcp.expected import REFUSED, receive_expected
+from tcp.handshake import receive_syn_ack
 from tcp.header import HEADER_LEN, parse_options
 from tcp.header import URGENT as URGENT_POINTER
 from tcp.index import INDEX, insert, lookup, prefetch_entry, tuple_hash
-from tcp.ip6 import FIRST_NUMBER, hold
-from tcp.isn import initial
+from tcp.ip6 import FIRST_NUMBER
 from tcp.limits import LIMITS
-from tcp.open import accept, listen
+from tcp.open import listen
 from tcp.receive import receive
 from tcp.reset import reset_for
 from tcp.segment import ACK, SEGMENT, SYN
-from tcp.slots import SLOTS, give_slot, take_slot
+from tcp.slots import SLOTS, take_slot
 
 
 @operator(
@@ -92,7 +94,7 @@ def tcp_check(pkt, meta, state, tcp):
     l4 = i64(meta.l4)
     header = i64(meta.payload) - l4
     length = header + i64(meta.payload_len)
-    if unlikely(not tcp_intact(pkt + l4, length, pseudo_sum_at(pkt + ETH_HEADER, length))):
+    if unlikely(not tcp_intact(pkt + ETH_HEADER, pkt + l4, length)):
         state.checksum += 1
         return DROP
     meta.opts = 0
@@ -129,45 +131,50 @@ def tcp_state(mbuf, meta, following, state, now, out, tcp):
     limits = record_at(limits_of(eng, conn), LIMITS)
     events = receive_expected(conn, meta, limits, i64(eng.now_us))
     if unlikely(events == REFUSED):
-        pkt = data(mbuf)
-        second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
-        meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
-        meta.urp = be16(pkt + i64(meta.l4) + URGENT_POINTER)
-        events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
-        if events & (EV_URGENT | EV_OUT_OF_ORDER) or i64(meta.revealed):
-            events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)
+        events = receive_syn_ack(conn, meta, limits, i64(eng.now_us))
+    if unlikely(events == REFUSED):
+        events = noted(_receive_unusual(eng, counters, data(mbuf), meta, conn, app, slot, limits), i64(meta.tcp_flags))
         if events & EV_REUSE:
             release(eng, conn, app, slot)
             return _unknown(eng, mbuf, meta, state, now, out)
-        if events & EV_DATA:
-            events |= EV_MORE
     events = _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now)
     if unlikely(events & (EV_RST_DUE | EV_MORE) != 0):
         verdict = _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, events, now)
     else:
         verdict = answer(eng, counters, out, conn, app, slot, mbuf, now)
-    settle(eng, out, conn, app, slot, events, now)
+    settle(eng, counters, out, conn, app, slot, events, now)
     return verdict
+
+
+@inlined
+def _receive_unusual(eng, counters, pkt, meta, conn, app, slot, limits):
+    """`receive`, for what is refused as not expected: with what else of the headers it asks for. The events."""
+    second = load8(pkt + ETH_HEADER + 1)  # of IPv6, the low half of the traffic class and the flow label's first bits
+    meta.tos = second >> 4 if i64(meta.src) >= FIRST_NUMBER else second
+    meta.urp = be16(pkt + i64(meta.l4) + URGENT_POINTER)
+    events = receive(conn, cold_at(eng, slot), meta, limits, i64(eng.now_us))
+    if events & (EV_URGENT | EV_OUT_OF_ORDER) or i64(meta.revealed):
+        events = _note_unusual(eng, counters, pkt, meta, conn, app, slot, events)
+    return events | EV_MORE if events & EV_DATA else events
 
 
 @inlined
 def _hand_over(eng, counters, mbuf, meta, conn, app, slot, limits, events, now):
     """Count the segment, and give its content to the application; the events, with those that this adds."""
-    tally_received(counters, i64(conn.state), events, i64(meta.tcp_flags))
-    if events & (EV_ESTABLISHED | EV_DATA | EV_FIN):
-        if events & EV_ESTABLISHED:
-            count_established(eng, conn, app, now)
-            begin(eng, conn, app, slot)
-        if events & EV_DATA:
-            count_text(counters, app, i64(meta.accepted))
-            if not events & EV_EARLY:
-                address = data(mbuf) + i64(meta.payload) + i64(meta.skip)
-                events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
-                if events & EV_REVEALED:
-                    reveal(eng, conn, app, slot, i64(meta.revealed))
-        if events & EV_FIN:
-            app.app_bits = i64(app.app_bits) | APP_FIN_SEEN
-            end(eng, conn, app)
+    tally_received(counters, i64(conn.state), events)
+    if events & EV_ESTABLISHED:
+        count_established(eng, conn, app, now)
+        begin(eng, conn, app, slot)
+    if events & EV_DATA:
+        count_text(counters, app, i64(meta.accepted))
+        if not events & EV_EARLY:
+            address = data(mbuf) + i64(meta.payload) + i64(meta.skip)
+            events |= deliver(eng, conn, app, slot, address, i64(meta.accepted), i64(meta.tcp_flags))
+            if events & EV_REVEALED:
+                reveal(eng, conn, app, slot, i64(meta.revealed))
+    if events & EV_FIN:
+        app.app_bits = i64(app.app_bits) | (APP_FIN_SEEN if i64(conn.state) == CLOSE_WAIT else APP_FIN_SEEN | APP_ACTIVE)
+        end(eng, conn, app)
     update_window(eng, conn, app, slot, limits)
     return events
 
@@ -202,37 +209,24 @@ def _answer_unusual(eng, out, mbuf, meta, following, counters, conn, app, slot, 
 
 @kernel
 def _unknown(eng, mbuf, meta, state, now, out):
-    """A segment for no connection; a SYN to an open port begins one. The verdict."""
-    slot = _no_connection(eng, out, mbuf, meta, state, now)
-    if slot < 0:
-        return -slot
-    conn, app = conn_at(eng, slot), app_at(eng, slot)
-    return welcome(eng, out, conn, app, slot, mbuf, now)
-
-
-@inlined
-def _no_connection(eng, out, mbuf, meta, state, now):
-    """A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293 section 3.10.7.2), anything else
-    is answered with an RST (section 3.10.7.1).
-
-    The new connection's slot, or the verdict with its sign changed.
-    """
+    """A segment for no connection. A SYN to an open port begins one, what has neither SYN nor ACK is dropped there (RFC 9293
+    section 3.10.7.2), anything else is answered with an RST (section 3.10.7.1). The verdict."""
     counters = i64(eng.server)
     port = i64(meta.dport)
     open_port = is_listening(eng, i64(meta.dst), port)
     if eng.kernel_side and not open_port and not i64(eng.first_client_port) <= port <= i64(eng.last_client_port):
-        return i64(-SLOW)
+        return i64(SLOW)
     if _is_bad_source(meta):
         state.bad_source += 1
-        return i64(-DROP)
+        return i64(DROP)
     if i64(meta.tcp_flags) & SYN and open_port and listen(meta) & EV_SYN:
         if i64(eng.half_open) >= i64(eng.syn_backlog):
-            return i64(-KEEP if send_cookie(eng, out, data(mbuf), mbuf, meta) else -DROP)
-        return _accept(eng, mbuf, meta, state, now)
+            return i64(KEEP if send_cookie(eng, out, data(mbuf), mbuf, meta) else DROP)
+        return _accept(eng, out, mbuf, meta, state, now)
     bump(counters, UNEXPECTED, 1)
     if open_port and not i64(meta.tcp_flags) & (SYN | ACK):
-        return i64(-DROP)
-    return i64(-KEEP if _reset(eng, out, mbuf, meta, counters) else -DROP)
+        return i64(DROP)
+    return i64(KEEP if _reset(eng, out, mbuf, meta, counters) else DROP)
 
 
 @inlined
@@ -244,34 +238,24 @@ def _is_bad_source(meta):
 
 
 @inlined
-def _accept(eng, mbuf, meta, state, now):
+def _accept(eng, out, mbuf, meta, state, now):
+    """A SYN begins a connection, if there is room for one. The verdict."""
     hashed = i64(meta.tcp_hash)
     slots = record_at(i64(eng.slots), SLOTS)
     slot = take_slot(slots) if not i64(eng.closing) else i64(-1)
     if slot < 0:
         state.table_full += 1
-        return i64(-DROP)
-    if not insert(record_at(i64(eng.index), INDEX), hashed, slot):
-        give_slot(slots, slot)
-        state.table_full += 1
-        return i64(-DROP)
-    limits = record_at(i64(eng.server_limits), LIMITS)
-    local_ip, peer_ip, local_port, peer_port = i64(meta.dst), i64(meta.src), i64(meta.dport), i64(meta.sport)
-    isn_now = i64(eng.now_us) + i64(eng.isn_clock)
-    key0, key1 = i64(eng.isn_key0), i64(eng.isn_key1)
-    iss = initial(key0, key1, identity(eng, local_ip), local_port, identity(eng, peer_ip), peer_port, isn_now)
-    if peer_ip >= FIRST_NUMBER:
-        hold(addresses_at(eng), peer_ip)
-    now_us = i64(eng.now_us)
-    accept(conn_at(eng, slot), cold_at(eng, slot), meta, limits, local_ip, local_port, peer_ip, peer_port, iss, now_us)
+        return i64(DROP)
+    insert(record_at(i64(eng.index), INDEX), hashed, slot)
+    iss = first_number(eng, i64(meta.dst), i64(meta.dport), i64(meta.src), i64(meta.sport))
     app = app_at(eng, slot)
-    new_app(app, hashed, source_mac(data(mbuf)), now)
+    new_app(app, hashed, address_sum(eng, i64(meta.dst), i64(meta.src)), source_mac(data(mbuf)), now)
     app.app_bits = i64(APP_HALF_OPEN)
     eng.half_open = i64(eng.half_open) + 1
     counters = i64(eng.server)
     bump(counters, RECV_SYN, 1)
-    count_opened(counters)
-    return slot
+    count_opened(counters, i64(1))
+    return welcome(eng, out, app, slot, mbuf, meta, iss, now)
 
 
 @rare

@@ -11,7 +11,7 @@ Where sizes rule instead of messages it is a transfer (APP_TRANSFER), in `transf
 from __future__ import annotations
 
 from dpdk_io.expect import likely
-from dpdk_io.jit import kernel, rare
+from dpdk_io.jit import inlined, kernel, rare
 from dpdk_io.memory import div64, i64, load8, load32, load64
 from operators.accounting import role_counters
 from operators.echo import echoes_own, keep_echo, write_echo
@@ -24,12 +24,13 @@ from operators.engine import (
     APP_HELD,
     APP_HTTP,
     APP_MISMATCH,
+    APP_RING,
     APP_TRANSFER,
     APP_TURNED_AWAY,
     RESPONSE_AUTO,
     RESPONSE_ECHO,
 )  # fmt: skip
-from operators.message import MAGIC, own_byte, repeat, write_own
+from operators.message import MAGIC, own_byte, repeat, write_named, write_own
 from operators.transfer import (
     begin_as_client,
     begin_as_server,
@@ -43,7 +44,7 @@ from operators.transfer import (
 )
 from operators.transfer_header import may_be_header
 from tcp.application import close, queue
-from tcp.connection import CLIENT, IN_ORDER_ONLY, clear_bits
+from tcp.connection import CLIENT, FIN_QUEUED, IN_ORDER_ONLY, clear_bits, raise_bits
 from tcp.events import EV_ABORTED, EV_CLOSED, EV_RST_DUE
 from tcp.segment import FIN, PSH
 from tcp.seq import distance
@@ -126,7 +127,7 @@ def end(eng, conn, app):
         transfer_ends(app)
         return
     app.app_bits = i64(app.app_bits) & ~APP_HELD
-    close(conn)
+    raise_bits(conn, i64(FIN_QUEUED))
 
 
 @kernel
@@ -222,7 +223,7 @@ def _decide(eng, conn, app, slot, address, length):
         return
     kind = i64(eng.response_kind)
     reply = i64(0)
-    if kind == RESPONSE_AUTO and word in (_GET, _HEAD, _POST, _PUT):
+    if kind == RESPONSE_AUTO and word != MAGIC and word in (_GET, _HEAD, _POST, _PUT):
         bits |= APP_HTTP | (APP_HEAD if word == _HEAD else 0)
         reply = i64(eng.response_head_len) if word == _HEAD else i64(eng.response_len)
     elif kind != RESPONSE_ECHO and kind != RESPONSE_AUTO:
@@ -267,13 +268,27 @@ def update_window(eng, conn, app, slot, limits):
     offer(conn, limits, size - distance(i64(conn.snd_end), i64(conn.snd_una)), size)
 
 
-@kernel
+@inlined
 def write_payload(eng, conn, app, slot, address, offset, length):
-    """Make the *length* bytes at stream *offset* of what this end sends."""
+    """Make the *length* bytes at stream *offset* of what this end sends: usually the first message of our own, and all of it."""
+    client = i64(conn.bits) & CLIENT
+    if length == i64(eng.named_len) and offset == 0 and (client or not (i64(app.reply) or i64(app.app_bits) & APP_RING)):
+        write_named(eng, i64(app.uid), _own_name(eng, conn) if client else i64(app.name), address)
+    else:
+        _write_text(eng, conn, app, slot, address, offset, length)
+
+
+@kernel
+def _own_name(eng, conn):
+    """What names the messages of a client."""
+    return i64(conn.local_ip) | (i64(conn.local_port) | i64(eng.core) << 16) << 32
+
+
+@kernel
+def _write_text(eng, conn, app, slot, address, offset, length):
     if i64(conn.bits) & CLIENT:
         if i64(eng.own_payload):
-            name = i64(conn.local_ip) | (i64(conn.local_port) | i64(eng.core) << 16) << 32
-            write_own(eng, i64(app.uid), name, address, offset, length)
+            write_own(eng, i64(app.uid), _own_name(eng, conn), address, offset, length)
         elif i64(app.app_bits) & APP_TRANSFER:
             write_transfer(eng, conn, app, slot, address, offset, length)
         else:

@@ -51,6 +51,8 @@ def _describe(value: Any, seen: set[int]) -> Iterator[str]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from _describe(item, seen)
+    elif isinstance(value, dict):
+        yield from _describe(list(value.items()), seen)
     elif isinstance(value, frozenset):
         yield from sorted(repr(item) for item in value)
     else:

@@ -2,7 +2,8 @@
 
 The loop does, turn after turn: refill the spare mbufs, run the ticks, receive a burst, take every packet through the operators,
 send, free. It is straight-line code over imported kernels: no dispatch is left in it. What every packet changes, the count of the
-TX queue and that of received bytes, is in registers meanwhile; operators that name `out` find the count in memory.
+TX queue, that of received bytes and that of a group's first arm, is in registers meanwhile; operators that name `out` find the
+count of the TX queue in memory. `at` is where in the burst the loop is, `place` where the next packet that is left goes.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Generator:
     def __init__(self, steps: Sequence[Any], resources: Iterable[str]) -> None:
         self.code = Code()
         self._stages = 0
+        self._firsts: list[int] = []
         self._resources = tuple(resources)
         self._has_sources = any(isinstance(s, Operator) and s.kind == "source" for s in _sequence(steps))
         self._uses_following = any("following" in o.arguments for o in _operators(steps))
@@ -68,30 +70,42 @@ class Generator:
         if first:
             self._line(2, "ready = queue_count(out, TX)")
             self._line(2, "rx_bytes = i64(0)")
+            self._line(2, "end = burst + n * 8")
             self._line(2, "for i in range(n):")
-            self._line(3, "prefetch(data(load64(burst + i * 8)))")
+            self._line(3, "prefetch(usual_data(load64(burst + i * 8)))")
+            self._line(2, "meta = row(metas, 0)")
         else:
-            self._line(3, "store64(burst + live * 8, mbuf)")
-            if self._stages > 1:
-                self._line(3, "if live != i:")
-                self._line(4, "metas[live] = metas[i]")
-            self._line(3, "live += 1")
-            self._line(2, "left_over = live")
+            self._close_loop()
+            self._line(2, "end = place")
             if self._uses_following:
-                self._line(2, "if left_over > 0:")
-                self._line(3, "metas[left_over] = metas[left_over - 1]")
+                self._line(2, "if end > burst:")
+                self._line(3, "metas[nth(burst, end)] = metas[nth(burst, end) - 1]")
+            self._line(2, "following = row(metas, 0)")
         self._stages += 1
-        self._line(2, "live = i64(0)")
-        self._line(2, f"for i in range({'n' if first else 'left_over'}):")
-        self._line(3, "mbuf = load64(burst + i * 8)")
+        self._line(2, "place = at = burst")
+        self._line(2, "while at < end:")
+        self._line(3, "mbuf = load64(at)")
+        self._line(3, "at += 8")
         self._line(3, "pkt = data(mbuf)")
         self._line(3, "length = data_len(mbuf)")
-        self._line(3, "meta = row(metas, live)" if first else "meta = row(metas, i)")
-        if first and self._has_sources:
-            self._line(3, "if i < received:")
+        if not first:
+            self._line(3, "meta = following")
+            self._line(3, "following = next_row(meta)")
+        elif self._has_sources:
+            self._line(3, "if at <= received:")
             self._line(4, "rx_bytes += pkt_len(mbuf)")
-        elif first:
+        else:
             self._line(3, "rx_bytes += pkt_len(mbuf)")
+
+    def _close_loop(self) -> None:
+        """The packet is left for the next stage."""
+        self._line(3, "store64(place, mbuf)")
+        if self._stages > 1:
+            self._line(3, "if place + 8 != at:")
+            self._line(4, "metas[nth(burst, place)] = metas[nth(burst, at) - 1]")
+        self._line(3, "place += 8")
+        if self._stages == 1:
+            self._line(3, "meta = next_row(meta)")
 
     def _steps(self, steps: Sequence[Any], depth: int, written: Written, *, top: bool) -> Written:
         for step in _sequence(steps):
@@ -134,8 +148,7 @@ class Generator:
         if "out" in step.arguments:
             self._line(depth, "ready = queue_count(out, TX)")
         self._line(depth, "if v != NEXT:" if last else "if unlikely(v != NEXT):")
-        self._line(depth + 1, f"count(left + ({k * len(NAMES)} + (v & {len(NAMES) - 1})) * 8)")
-        self._line(depth + 1, "ready = depart(out, tx, ready, v, mbuf)")
+        self._line(depth + 1, f"ready = depart_counted(out, tx, ready, v, mbuf, left + {k * len(NAMES) * 8})")
         self._line(depth + 1, "continue")
         if step.resizes:
             self._line(depth, "length = data_len(mbuf)")
@@ -151,8 +164,8 @@ class Generator:
             "state": f"row(s{k}, 0)",
             "burst": "burst + n * 8",
             "room": "BURST - n",
-            "following": "row(metas, i + 1)" if self._stages > 1 else "meta",
-            "from_port": "i64(i < received)" if self._has_sources else "i64(1)",
+            "following": "following" if self._stages > 1 else "meta",
+            "from_port": "i64(at <= received)" if self._has_sources else "i64(1)",
             **{r: f"r_{r}" for r in self._resources},
         }
         return f"op{k}_{step.name}({', '.join(given.get(a, a) for a in step.arguments)})"
@@ -168,7 +181,7 @@ class Generator:
         word, merged = "if", []
         for value, arm in group.arms.items():
             self._line(depth, f"{word} i64(meta.{group.key}) == {int(value)}:")
-            merged.append(self._arm(group.key, str(value), arm, depth + 1, set(written)))
+            merged.append(self._arm(group.key, str(value), arm, depth + 1, set(written), first=word == "if"))
             word = "elif"
         self._line(depth, "else:")
         merged.append(self._arm(group.key, "otherwise", group.otherwise, depth + 1, set(written)))
@@ -189,11 +202,16 @@ class Generator:
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not limits.min <= value <= limits.max:
                 raise PipelineError(f"{name}: {value!r} is no value of a {kind.name}")
 
-    def _arm(self, key: str, value: str, arm: Sequence[Any] | int, depth: int, written: set[str]) -> Written:
+    def _arm(
+        self, key: str, value: str, arm: Sequence[Any] | int, depth: int, written: set[str], *, first: bool = False
+    ) -> Written:
+        """Packets of a group's *first* arm, the most as a rule, are counted in a register."""
         k = len(self.code.arms)
         verdict = arm if isinstance(arm, int) else NEXT
         self.code.arms.append(Arm(key, value, verdict))
-        self._line(depth, f"count(arms + {k * 8})")
+        if first:
+            self._firsts.append(k)
+        self._line(depth, f"arm{k} += 1" if first else f"count(arms + {k * 8})")
         if not isinstance(arm, int):
             return self._steps(arm, depth, written, top=False)
         if verdict == NEXT:
@@ -211,10 +229,12 @@ class Generator:
         parameters = ", ".join(["metas", "left", "arms", *states, *(f"r_{r}" for r in self._resources)])
         imports = "\n".join(f"{_INDENT}{name}," for name in kernel_names(code.operators))
         head = HEAD.format(name=name, driver=driver, kernels=kernels, imports=imports, parameters=parameters)
-        sources = [f"{_INDENT * 2}received = n", *code.sources] if code.sources else []
+        sources = [f"{_INDENT * 2}received = burst + n * 8", *code.sources] if code.sources else []
         reserved = sum(o.reserve for o in code.operators)
         receive = RECEIVE.rstrip("\n").format(port_burst=max(BURST - reserved, 1))
-        body = [*code.ticks, receive, *sources, *code.packets, TAIL]
+        zeros = [f"{_INDENT * 2}arm{k} = i64(0)" for k in self._firsts]
+        sums = [f"{_INDENT * 2}add(arms + {k * 8}, arm{k})" for k in self._firsts]
+        body = [*code.ticks, receive, *sources, *zeros, *code.packets, *sums, TAIL]
         return head + "\n".join(body)
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from dpdk_io.jit import kernel
-from dpdk_io.memory import bit_length, i64
+from dpdk_io.expect import likely
+from dpdk_io.jit import inlined, kernel
+from dpdk_io.memory import bit_length, bits_of, i64, shr64
 
 _SUB = 6
 _OCTAVES = 36
 BUCKETS = (_OCTAVES + 1) << _SUB
+_AHEAD = (1023 + _SUB - 1) << _SUB
+"""By so much a double's exponent and the first bits of its fraction, as a number, are more than its bucket."""
 LIMIT = (1 << (_SUB + _OCTAVES)) - 1
 
 
@@ -23,6 +26,13 @@ def bucket(ns):
     value = min(max(ns, i64(0)), i64(LIMIT))
     shift = max(bit_length(value) - _SUB - 1, i64(0))
     return (shift << _SUB) + (value >> shift)
+
+
+@inlined
+def bucket_of(ns):
+    """`bucket` for a float. From 64 on, a double's exponent and the first 6 bits of its fraction say which."""
+    index = shr64(bits_of(ns), 52 - _SUB) - _AHEAD
+    return index if likely(1 << _SUB <= index < BUCKETS) else bucket(i64(ns))
 
 
 @kernel

@@ -147,6 +147,20 @@ def depart(out, tx, ready, verdict, mbuf):
 
 
 @kernel
+def depart_counted(out, tx, ready, verdict, mbuf, counters):
+    """`depart` with an operator's verdict, counted in the one of the words at *counters* that is the verdict's."""
+    if likely(verdict == TX):
+        count(counters + TX * 8)
+    elif verdict == DROP:
+        count(counters + DROP * 8)
+    elif verdict == KEEP:
+        count(counters + KEEP * 8)
+    else:
+        count(counters + (verdict & QUEUES - 1) * 8)
+    return depart(out, tx, ready, verdict, mbuf)
+
+
+@kernel
 def _drop(out, mbuf):
     """Into the drop queue, which is emptied every turn and holds more than a turn can bring."""
     count = load64(out + _QUEUED + DROP * 8)
@@ -182,7 +196,19 @@ def note_sent(out, sent, now):
 @kernel
 def count(counter):
     """One more, in the 64-bit word at *counter*."""
-    store64(counter, load64(counter) + 1)
+    add(counter, i64(1))
+
+
+@kernel
+def add(counter, n):
+    """*n* more, in the 64-bit word at *counter*."""
+    store64(counter, load64(counter) + n)
+
+
+@kernel
+def nth(burst, place):
+    """Which entry of the burst is at *place*, from 0."""
+    return (place - burst) >> 3
 
 
 @kernel

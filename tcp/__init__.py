@@ -1,6 +1,7 @@
 """TCP as pure functions over numpy records: no I/O, and time is an argument.
 
 open, receive, transmit, timer, application, reset     what changes a CONN (connection.py) and tells what to send (segment.py)
+expected, handshake                                    the same, for what has no trouble, in one go
 icmp, window                                           the same, for ICMP errors and for an application that reads slowly
 acknowledge, rto, seq, isn                             what these are made of
 emit, resend, congestion, cubic, newreno               the same, on the sending side

@@ -5,6 +5,7 @@ There is no send buffer: a segment carries stream bytes from offset `seq - iss -
 
 from __future__ import annotations
 
+from dpdk_io.expect import unlikely
 from dpdk_io.jit import kernel
 from dpdk_io.memory import i64
 from tcp.connection import (
@@ -33,7 +34,9 @@ def queue(conn, n):
     if state == CLOSED or i64(conn.bits) & FIN_QUEUED:
         return 0
     end = i64(conn.snd_end)
-    n = max(min(n, _MOST_QUEUED - distance(end, i64(conn.snd_una))), 0)
+    room = _MOST_QUEUED - distance(end, i64(conn.snd_una))
+    if unlikely(n > room):
+        n = max(room, 0)
     conn.snd_end = advance(end, n)
     return n
 

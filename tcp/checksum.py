@@ -7,7 +7,7 @@ with `store16`, not `put_be16`. A partial sum is any 64-bit word, taken as unsig
 from __future__ import annotations
 
 from dpdk_io.jit import inlined, kernel
-from dpdk_io.memory import add64, add_around, i64, load8, load16, load32, load64, mul64, shr64
+from dpdk_io.memory import add64, add_around, i64, load8, load16, load32, load64, mul64, rotate32, shr64
 
 PROTOCOL = 6
 _QUOTIENT = 0x0001000100010001
@@ -37,10 +37,20 @@ def ones_sum(address, length, start):
 
 @inlined
 def header_sum(address, length, start):
-    """`ones_sum` for at least 20 bytes, the first of which every header has: without a loop when there are no more."""
-    total = add_around(add_around(start, load64(address)), load64(address + 8))
-    total = add_around(total, load32(address + 16))
-    return ones_sum(address + _SHORTEST, length - _SHORTEST, total) if length > _SHORTEST else total
+    """`ones_sum` for at least 20 bytes, the first of which every header has: without a loop when there are no more.
+
+    The last word of more is loaded so that it ends with them, and what was summed before is shifted out of it.
+    """
+    if length == _SHORTEST:
+        rest = load32(address + 16)
+    else:
+        last = address + length - 8
+        word = address + 16
+        while word < last:
+            start = add_around(start, load64(word))
+            word += 8
+        rest = shr64(load64(last), -8 * length & 63)
+    return add_around(add_around(add_around(rest, start), load64(address)), load64(address + 8))
 
 
 @inlined
@@ -48,7 +58,7 @@ def fold(total):
     """The partial sum *total* in 16 bits. A sum and the same sum with its halves exchanged give both halves' sum on top, carry
     included."""
     total = shr64(add64(total, mul64(total, 1 << 32) | shr64(total, 32)), 32)
-    return ((total + ((total << 16 & 0xFFFF0000) | total >> 16)) >> 16) & 0xFFFF
+    return ((total + rotate32(total, i64(16))) >> 16) & 0xFFFF
 
 
 @inlined
@@ -66,16 +76,11 @@ def pseudo_sum(source_ip, destination_ip, length):
     return swapped(source_ip + destination_ip + PROTOCOL + length)
 
 
-@kernel
-def pseudo_sum_at(ip_header, length):
-    """The same, with the addresses read from the IPv4 header at *ip_header*."""
-    return load32(ip_header + 12) + load32(ip_header + 16) + swapped(PROTOCOL + length)
-
-
 @inlined
-def pseudo_sum6_at(ip_header, length, protocol):
-    """The same for *protocol* over IPv6, with the addresses from the IPv6 header at *ip_header* (RFC 8200 section 8.1)."""
-    return ones_sum(ip_header + 8, i64(32), swapped(protocol + length))
+def pseudo_sum6_at(ip_header, rest):
+    """The same over IPv6: the addresses from the IPv6 header at *ip_header*, and *rest* for what else there is (RFC 8200 section
+    8.1)."""
+    return ones_sum(ip_header + 8, i64(32), rest)
 
 
 @kernel
@@ -94,21 +99,29 @@ def ip_checksum(address, length):
 
 
 @inlined
-def _whole(total):
-    """Is the sum over data and checksum, not 0, a multiple of 0xFFFF, which is one's complement for zero?
+def _is_whole(next_to_it):
+    """Is the sum over data and checksum, not 0, a multiple of 0xFFFF, which is one's complement for zero? Given is one more.
 
-    The product is the quotient if it is one, and beyond every quotient if not.
+    The product is _QUOTIENT less the quotient if it is one, and beyond _QUOTIENT if not.
     """
-    return 0 <= mul64(total, -_QUOTIENT) <= _QUOTIENT
+    return 0 <= mul64(next_to_it, _QUOTIENT) <= _QUOTIENT
 
 
 @inlined
-def tcp_intact(address, length, pseudo):
-    """Does the checksum of the received segment of *length* bytes, at least 20, at *address* fit? *pseudo* is never 0."""
-    return _whole(header_sum(address, length, pseudo))
+def tcp_intact(ip_header, address, length):
+    """Does the checksum of the received segment of *length* bytes, at least 20, at *address* fit, over IPv4?"""
+    rest = swapped(PROTOCOL + length) + 1
+    return _is_whole(header_sum(address, length, add_around(load64(ip_header + 12), rest)))
+
+
+@inlined
+def tcp6_intact(ip_header, address, length):
+    """The same over IPv6."""
+    rest = swapped(PROTOCOL + length) + 1
+    return _is_whole(header_sum(address, length, pseudo_sum6_at(ip_header, rest)))
 
 
 @inlined
 def ip_intact(address, length):
     """Does the checksum of the received IPv4 header of *length* bytes, at least 20, not all of them 0, at *address* fit?"""
-    return _whole(header_sum(address, length, 0))
+    return _is_whole(header_sum(address, length, 1))

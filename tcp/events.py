@@ -10,11 +10,11 @@ EV_FIN = 1 << 2
 """The peer has sent all it will send; once per connection."""
 EV_FIN_ACKED = 1 << 3
 """The peer has acknowledged our FIN; once per connection."""
-EV_ACKED = 1 << 4
+EV_ACKED = 1 << 23
 """snd_una has moved."""
-EV_TIME_WAIT = 1 << 5
+EV_TIME_WAIT = 1 << 25
 """TIME_WAIT was entered: what is left is the last ACK and the wait."""
-EV_CLOSED = 1 << 6
+EV_CLOSED = 1 << 26
 """The connection is over: its state is CLOSED, its slot, port and index entry may be freed after a last `next_segment`."""
 EV_RESET = 1 << 7
 """Ended by the peer's RST before both sides had closed (comes with EV_CLOSED)."""
@@ -41,6 +41,10 @@ EV_URGENT = 1 << 17
 """The peer has urgent data, or more of it than it said before: up to `cold.rcv_up`. It comes in line (RFC 9293 section 3.8.5)."""
 EV_SOFT_ERROR = 1 << 18
 """Out of `on_icmp`: the network reports trouble that may pass; `cold.soft_error` says which."""
+EV_UNEXPECTED = 1 << 5
+"""The caller's own: dropped or out of place, to be counted as that. 1 << 4 is free for the counting too."""
+EV_RST = 1 << 6
+"""The caller's own: the segment was an RST."""
 EV_EARLY = 1 << 20
 """The caller's own: the data of this EV_DATA came before its turn, and was taken."""
 EV_REVEALED = 1 << 21

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dpdk_io.expect import unlikely
 from dpdk_io.jit import inlined
-from dpdk_io.memory import div64, i64
+from dpdk_io.memory import i64
 from tcp.connection import (
     ACK_ALONE,
     ACK_BITS,
@@ -32,28 +32,25 @@ from tcp.connection import (
     QUICK_ACK,
     RECOVERY,
     REWOUND,
-    SACK_OK,
     SYN_RECEIVED,
     TIME_WAIT,
     TIMED,
     TIMED_LATER,
     TS_OK,
-    WS_OK,
 )
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DATA, EV_ESTABLISHED, EV_FIN, EV_FIN_ACKED, EV_TIME_WAIT
-from tcp.rto import measure
-from tcp.segment import ACK, FIN, OPT_SACK, PSH, RST, SYN, URG
+from tcp.rto import measure, whole_ms
+from tcp.segment import ACK, FIN, OPT_SACK, RST, SYN, URG
 from tcp.seq import MASK, advance, distance
 from tcp.window import consumed
 
-_TROUBLE = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER | KEEP_ALIVE | TS_OK | ECN_OK | CORK
-_LAYOUTS = WS_OK | SACK_OK
-"""A SYN's options beside MSS: both or none."""
+UNUSUAL = COLD_READY | REWOUND | LOST | RECOVERY | PERSIST | PROBE | TIMED_LATER | KEEP_ALIVE | TS_OK | ECN_OK | CORK
+"""Bits of connections that are always refused."""
 
 REFUSED = -1
+FLAGS_AT, LENGTH = 16, 0xFFFF
 
-_TEXT_STATES = 1 << SYN_RECEIVED | 1 << ESTABLISHED | 1 << FIN_WAIT_1 | 1 << FIN_WAIT_2
-_STATES = _TEXT_STATES | 1 << CLOSE_WAIT | 1 << CLOSING | 1 << LAST_ACK
+assert tuple(range(SYN_RECEIVED, TIME_WAIT)) == (SYN_RECEIVED, ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK)
 _OUR_FIN_STATES = 1 << FIN_WAIT_1 | 1 << CLOSING | 1 << LAST_ACK
 
 
@@ -62,22 +59,25 @@ def receive_expected(conn, seg, limits, now):
     """What `receive` does and returns, or REFUSED: the next segment in order, with an ACK of all that was sent."""
     bits, state, ack = i64(conn.bits), i64(conn.state), i64(seg.ack)
     flags, length = i64(seg.tcp_flags), i64(seg.payload_len)
-    if unlikely(
-        i64(seg.seq) != i64(conn.rcv_nxt)
-        or flags & (SYN | RST | ACK | URG) != ACK
-        or bits & _TROUBLE != 0
-        or ack != i64(conn.snd_nxt)
-        or i64(conn.retries) != 0
-    ):
+    wnd = i64(seg.wnd) << i64(conn.snd_shift)
+    if unlikely(bits & UNUSUAL != 0 or i64(seg.seq) != i64(conn.rcv_nxt)):
+        return REFUSED
+    if unlikely(flags & (SYN | RST | ACK | URG) != ACK or i64(seg.opts) & OPT_SACK != 0):
+        return REFUSED
+    if unlikely(ack != i64(conn.snd_nxt) or i64(conn.retries) != 0):
+        return REFUSED
+    if unlikely(wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0):
         return REFUSED
     text = length + (flags & FIN)
-    if unlikely(1 << state & (_TEXT_STATES if text else _STATES) == 0 or length > i64(conn.rcv_wnd)):
-        return REFUSED
-    wnd = i64(seg.wnd) << i64(conn.snd_shift)
-    if unlikely(wnd < i64(conn.mss) or i64(conn.snd_wnd) == 0 or i64(seg.opts) & OPT_SACK != 0):
+    if text:
+        if unlikely(not SYN_RECEIVED <= state <= FIN_WAIT_2 or length > i64(conn.rcv_wnd)):
+            return REFUSED
+    elif unlikely(not SYN_RECEIVED <= state <= LAST_ACK):
         return REFUSED
     events = i64(0)
     if ack != i64(conn.snd_una):
+        conn.snd_wnd = wnd
+        conn.snd_una = ack
         events = i64(EV_ACKED)
         if bits & TIMED:
             bits &= ~TIMED
@@ -87,10 +87,10 @@ def receive_expected(conn, seg, limits, now):
             events = i64(EV_ACKED | EV_ESTABLISHED)
         elif 1 << state & _OUR_FIN_STATES and ack == advance(i64(conn.snd_end), 1):
             state, events = _after_our_fin(state)
-        conn.snd_una = ack
     elif unlikely(state == SYN_RECEIVED):
         return REFUSED
-    conn.snd_wnd = wnd
+    else:
+        conn.snd_wnd = wnd
     if text:
         seg.skip = 0
         seg.accepted = length
@@ -118,37 +118,30 @@ def receive_expected(conn, seg, limits, now):
 @inlined
 def _after_our_fin(state):
     """The state after the ACK of our FIN, and the events."""
+    if unlikely(state == CLOSING):
+        return i64(TIME_WAIT), i64(EV_ACKED | EV_FIN_ACKED | EV_TIME_WAIT)
     if state == LAST_ACK:
         return i64(CLOSED), i64(EV_ACKED | EV_FIN_ACKED | EV_CLOSED)
-    if state == CLOSING:
-        return i64(TIME_WAIT), i64(EV_ACKED | EV_FIN_ACKED | EV_TIME_WAIT)
     return i64(FIN_WAIT_2), i64(EV_ACKED | EV_FIN_ACKED)
 
 
 @inlined
 def _set_deadline(conn, limits, state, now):
     """With nothing left in flight."""
-    if state == TIME_WAIT:
-        ms = i64(limits.time_wait_ms)
-    elif state == FIN_WAIT_2:
-        ms = i64(limits.fin_wait_2_ms)
-    elif state == CLOSED:
-        conn.deadline = 0
-        return
-    else:
-        ms = i64(limits.quiet_ms)
-    conn.deadline = (div64(now, 1000) + ms + 1) & MASK if ms or state == TIME_WAIT else 0
+    patience = i64(limits.patience[state])
+    conn.deadline = (whole_ms(now) + patience) & MASK if patience else 0
 
 
 @inlined
 def next_expected(conn, now):
-    """What `next_segment` would send: its flags | payload length << 8; 0 for nothing, or REFUSED: so is every SYN.
+    """What `next_segment` would send: the payload's LENGTH and, from bit FLAGS_AT on, the flags, as a header has them beside the
+    window; 0 for nothing, or REFUSED: so is every SYN.
 
-    Its sequence number is what snd_nxt was before, ACK and window are the connection's. Only after an ACK without payload may
-    there be more to send.
+    PSH is not among them: every payload has it. The sequence number is what snd_nxt was before, ACK and window are the
+    connection's. Only after an ACK without payload may there be more to send.
     """
     bits, state = i64(conn.bits), i64(conn.state)
-    if unlikely(bits & _TROUBLE != 0):
+    if unlikely(bits & UNUSUAL != 0):
         return i64(REFUSED)
     if unlikely(state < ESTABLISHED):
         return i64(0) if state == CLOSED else i64(REFUSED)
@@ -161,11 +154,11 @@ def next_expected(conn, now):
         if unlikely(bits & ACK_BITS == ACK_LATER):
             return i64(REFUSED)
         conn.bits = bits & ~ACK_BITS
-        return i64(ACK)
+        return i64(ACK << FLAGS_AT)
     if unlikely(nxt != i64(conn.snd_una) or queued > i64(conn.mss) or queued + fin > i64(conn.snd_wnd) or bits & TIMED != 0):
         return i64(REFUSED)
     conn.snd_nxt = advance(nxt, queued + fin)
-    conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
+    conn.deadline = (whole_ms(now) + i64(conn.rto) + 1) & MASK
     if fin:
         conn.bits = bits & ~ACK_BITS
         if state == ESTABLISHED:
@@ -175,18 +168,4 @@ def next_expected(conn, now):
     else:
         conn.bits = (bits | TIMED) & ~ACK_BITS
         conn.rtt_time = now & MASK
-    return ACK | fin | (PSH if queued else 0) | queued << 8
-
-
-@inlined
-def first_syn(conn, now):
-    """Send what `next_segment` would of a connection in SYN_SENT or SYN_RECEIVED that was just made: a SYN, or SYN-ACK, with an
-    MSS option, and with WS_OK those for SACK and window scale. False, and nothing was changed: that is to be asked."""
-    bits = i64(conn.bits)
-    if unlikely(bits & _TROUBLE != 0 or (bits & _LAYOUTS != 0 and bits & _LAYOUTS != _LAYOUTS)):
-        return False
-    conn.snd_nxt = advance(i64(conn.iss), 1)
-    conn.rtt_time = now & MASK
-    conn.deadline = (div64(now, 1000) + i64(conn.rto) + 1) & MASK
-    conn.bits = (bits | TIMED) & ~ACK_BITS
-    return True
+    return (ACK | fin) << FLAGS_AT | queued & LENGTH

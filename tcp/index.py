@@ -1,26 +1,29 @@
 """The connection index: from a 4-tuple to a slot of the CONN array.
 
-Open addressing with linear probing, at most half full. An entry is 8 bytes: the 32-bit hash of the tuple above slot + 1, or 0.
-The low bits of the hash say where its probing starts, so an entry can be moved without its connection being read. Removal
-shifts the entries after it back: there are no tombstones.
+Open addressing with linear probing, at most half full. An entry is 8 bytes: the 32-bit hash of the tuple above the slot and a
+mark, or 0. The low bits of the hash say where its probing starts, so an entry can be moved without its connection being read.
+Removal shifts the entries after it back: there are no tombstones.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from dpdk_io.expect import likely
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import add64, aligned, i64, load32, load64, mul64, prefetch, shr64, store64
 from tcp.block import Block
-from tcp.connection import CONN
 
-INDEX = np.dtype({"names": ["entries", "mask", "seed", "used"], "formats": ["<i8", "<i8", "<i8", "<i8"], "itemsize": 64})
-"""entries: address; mask: capacity - 1; seed: of the hash; used: entries in use."""
+INDEX = np.dtype({"names": ["entries", "mask", "seed"], "formats": ["<i8", "<i8", "<i8"], "itemsize": 64})
+"""entries: address; mask: how many there are - 1; seed: of the hash."""
 
 _ENTRY = np.dtype([("entry", "<u8")])
-_CONN_BYTES = CONN.itemsize
+SPACING = 128
+"""Bytes from one CONN of the table to the next: after each there is as much for the application."""
 _PORTS = 8
 _ODD1, _ODD2 = -0x61C8864680B583EB, -0x4B47D0C5A1A5F4CD
+_MARK = 1 << 30
+"""Beside a slot, which is below it: an entry is never 0."""
 
 
 @kernel
@@ -38,38 +41,34 @@ def prefetch_entry(index, hashed):
 
 @inlined
 def lookup(index, hashed, conns, local_ip, local_port, peer_ip, peer_port):
-    """The slot of the connection with this 4-tuple, whose hash is *hashed*, or -1. *conns*: address of the CONN array."""
+    """The slot of the connection with this 4-tuple, whose hash is *hashed*, or -1. *conns*: address of the table of CONN."""
     entries = i64(index.entries)
     mask = i64(index.mask)
     ips = mul64(peer_ip, 1 << 32) | local_ip
     ports = peer_port << 16 | local_port
+    first = mul64(hashed, 1 << 32) | _MARK  # the entry of slot 0
     position = hashed & mask
-    entry = load64(entries + position * 8)
-    while entry != 0:
-        if shr64(entry, 32) == hashed:
-            slot = (entry & 0xFFFFFFFF) - 1
-            conn = conns + slot * _CONN_BYTES
-            if load64(conn) == ips and load32(conn + _PORTS) == ports:
-                return slot
-        position = (position + 1) & mask
+    while True:
         entry = load64(entries + position * 8)
-    return -1
+        slot = entry ^ first
+        if likely(0 <= slot < _MARK):
+            conn = conns + slot * SPACING
+            if likely(load64(conn) == ips and load32(conn + _PORTS) == ports):
+                return slot
+        if entry == 0:
+            return -1
+        position = (position + 1) & mask
 
 
 @kernel
 def insert(index, hashed, slot):
-    """Enter *slot* under *hashed*, a tuple that is not there yet. False when the index is full."""
+    """Enter *slot* under *hashed*, a tuple that is not there yet. There is room for every slot."""
     entries = i64(index.entries)
     mask = i64(index.mask)
-    used = i64(index.used)
-    if used * 2 > mask:
-        return False
     position = hashed & mask
     while load64(entries + position * 8) != 0:
         position = (position + 1) & mask
-    store64(entries + position * 8, mul64(hashed, 1 << 32) | (slot + 1))
-    index.used = used + 1
-    return True
+    store64(entries + position * 8, mul64(hashed, 1 << 32) | _MARK | slot)
 
 
 @kernel
@@ -77,7 +76,7 @@ def remove(index, hashed, slot):
     """Take *slot* out, entered under *hashed*. False when it is not there."""
     entries = i64(index.entries)
     mask = i64(index.mask)
-    wanted = mul64(hashed, 1 << 32) | (slot + 1)
+    wanted = mul64(hashed, 1 << 32) | _MARK | slot
     position = hashed & mask
     entry = load64(entries + position * 8)
     while entry != wanted:
@@ -86,7 +85,6 @@ def remove(index, hashed, slot):
         position = (position + 1) & mask
         entry = load64(entries + position * 8)
     _close_gap(entries, mask, position)
-    index.used = i64(index.used) - 1
     return True
 
 

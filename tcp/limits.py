@@ -9,8 +9,10 @@ import numpy as np
 from dpdk_io.jit import inlined, kernel
 from dpdk_io.memory import aligned, i64
 from tcp.block import Block
-from tcp.connection import ECN_OK, IN_ORDER_ONLY, SACK_OK, TS_OK, WS_OK
+from tcp.connection import CLOSED, ECN_OK, FIN_WAIT_2, IN_ORDER_ONLY, SACK_OK, STATE_NAMES, TIME_WAIT, TS_OK, WS_OK
+from tcp.header import MSS_WORD, SACK_PERMITTED_WORD, SYN_OPTIONS_LEN, WSCALE_WORD
 from tcp.ip6 import FIRST_NUMBER
+from tcp.rto import UNIT
 from tcp.segment import OPT_SACK_PERMITTED, OPT_TIMESTAMPS, OPT_WSCALE
 
 LIMITS = np.dtype(
@@ -45,7 +47,16 @@ LIMITS = np.dtype(
         ("boards", "<i8"),
         ("bits", "<u4"),  # of a connection that begins,
         ("rcv_shift", "<u4"),  # and the scale of its window
+        ("scaled_wnd", "<u4"),  # which is so wide with it,
+        ("syn_wnd", "<u4"),  # and so wide in a SYN
+        ("syn_options", "<i8"),  # over IPv4, in memory's order: MSS and SACK permitted,
+        ("syn_scale", "<u4"),  # and the window scale;
+        ("syn_sum", "<u4"),  # what they, and their length, add to the checksum
         ("quiet_ms", "<u4"),  # how long a connection may be idle before something happens
+        ("patience", "<u4", (len(STATE_NAMES),)),  # ms, by state: with nothing in flight
+        ("rcv_edge", "<u4"),  # bytes: with more left of a window it need not move
+        ("rto_least", "<u4"),  # ms
+        ("rto_quick", "<u4"),  # see rto.measure
         ("challenge_second", "<u4"),  # the second
         ("challenges_sent", "<u4"),  # in which so many were sent
     ]
@@ -124,7 +135,26 @@ def _derive(limits: Any) -> None:
     bits |= TS_OK if options & OPT_TIMESTAMPS else 0
     limits.bits = bits | (ECN_OK if limits.ecn else 0) | (IN_ORDER_ONLY if limits.in_order_only else 0)
     limits.rcv_shift = max(max(int(limits.rcv_wnd), int(limits.widest)).bit_length() - 16, 0)
+    limits.scaled_wnd = min(int(limits.rcv_wnd), 0xFFFF << int(limits.rcv_shift))
+    limits.syn_wnd = min(int(limits.rcv_wnd), 0xFFFF)
+    words = MSS_WORD | int(limits.mss), SACK_PERMITTED_WORD, WSCALE_WORD | int(limits.rcv_shift)
+    octets = b"".join(word.to_bytes(4, "big") for word in words)
+    limits.syn_options = int.from_bytes(octets[:8], "little", signed=True)
+    limits.syn_scale = int.from_bytes(octets[8:], "little")
+    limits.syn_sum = sum(words) + SYN_OPTIONS_LEN
     limits.quiet_ms = limits.keepalive_ms or limits.idle_ms
+    limits.patience[:] = _patience(int(limits.quiet_ms))
+    limits.patience[CLOSED] = 0
+    limits.patience[FIN_WAIT_2] = _patience(int(limits.fin_wait_2_ms))
+    limits.patience[TIME_WAIT] = _patience(int(limits.time_wait_ms)) or 1
+    limits.rcv_edge = limits.rcv_wnd - min(int(limits.mss), min(int(limits.rcv_wnd), 0xFFFF) >> 1)
+    limits.rto_least = min(limits.rto_min, limits.rto_max)
+    limits.rto_quick = max(int(limits.rto_min) * 1000 // UNIT - 16, 0)
+
+
+def _patience(ms: int) -> int:
+    """Until after the tick that *ms* end in; 0 is no limit."""
+    return min(ms + 1, 0xFFFFFFFF) if ms else 0
 
 
 @kernel

@@ -29,7 +29,7 @@ def connect(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
 
     *iss* is the initial sequence number. Addresses and ports: host byte order.
     """
-    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
+    begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
     conn.state = SYN_SENT
     conn.bits = CLIENT | i64(limits.bits)
     conn.rcv_nxt = 0
@@ -54,7 +54,7 @@ def accept(conn, cold, seg, limits, local_ip, local_port, peer_ip, peer_port, is
 
     Payload and FIN that come with the SYN are left for the peer to send again.
     """
-    _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
+    begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss)
     conn.state = SYN_RECEIVED
     conn.bits = i64(limits.bits)
     take_syn(conn, cold, seg, limits, now)
@@ -112,7 +112,8 @@ def default_mss(peer_ip):
 
 
 @kernel
-def _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
+def begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
+    """What is the same for both sides."""
     conn.local_ip = local_ip & MASK
     conn.peer_ip = peer_ip & MASK
     conn.local_port = local_port & 0xFFFF
@@ -122,11 +123,11 @@ def _begin(conn, limits, local_ip, local_port, peer_ip, peer_port, iss):
     conn.rcv_shift = 0
     conn.iss = iss & MASK
     conn.snd_una = iss & MASK
-    conn.snd_nxt = iss & MASK
     conn.snd_end = advance(iss, 1)
     conn.rcv_wnd = i64(limits.rcv_wnd)
     conn.rto = i64(limits.rto_initial)
-    conn.deadline = 0
     conn.srtt = 0
     conn.rttvar = 0
+    conn.snd_nxt = iss & MASK
+    conn.deadline = 0
     conn.rtt_time = 0

@@ -33,7 +33,7 @@ def _entry(wheel, slot):
 
 @inlined
 def arm(wheel, slot, deadline):
-    """Have `expired` return *slot* once, when it is called at *deadline* (ms) or later, and not before. 0 is `cancel`."""
+    """Have `expired` return *slot* once, when it is called at *deadline* (ms) or later, and not before; 0: never."""
     entry = _entry(wheel, slot)
     entry.deadline = deadline
     # Linked in an earlier bucket, as is usual, it moves on when that comes up. Unlinked counts as linked in the last of all.
@@ -49,12 +49,6 @@ def _move(wheel, entry, slot, deadline):
     if i64(entry.linked) != 0:
         _unlink(wheel, entry)
     _link(wheel, entry, slot, deadline, i64(wheel.tick))
-
-
-@kernel
-def cancel(wheel, slot):
-    """Forget what was armed for *slot*."""
-    _entry(wheel, slot).deadline = 0
 
 
 @kernel

@@ -15,14 +15,14 @@ from tcp.connection import ACK_DUE, ESTABLISHED, FIN_WAIT_2, OWN_WINDOW, raise_b
 def consumed(conn, limits, n):
     """*n* bytes have come in order. Unless the application has a window of its own (OWN_WINDOW), there is room for more."""
     wnd = i64(conn.rcv_wnd) - n
-    if not i64(conn.bits) & OWN_WINDOW:
+    conn.rcv_wnd = wnd
+    if wnd <= i64(limits.rcv_edge) and not i64(conn.bits) & OWN_WINDOW:
         most = most_window(conn, limits)
         if most - wnd >= min(most >> 1, i64(limits.mss)):
-            wnd = most
-    conn.rcv_wnd = wnd
+            conn.rcv_wnd = most
 
 
-@inlined
+@kernel
 def most_window(conn, limits):
     """The widest window that this connection can advertise."""
     return min(i64(limits.rcv_wnd), 0xFFFF << i64(conn.rcv_shift))

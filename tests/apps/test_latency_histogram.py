@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.histogram import BUCKETS, LIMIT, bucket, count, new_histogram, percentile_us
+from dpdk_io.jit import kernel
+from pipeline.histogram import BUCKETS, LIMIT, bucket, bucket_of, count, new_histogram, percentile_us
 
 nanoseconds = st.integers(0, 200) | st.integers(0, LIMIT) | st.integers(0, 42).map(lambda bits: min(1 << bits, LIMIT))
 
@@ -32,6 +33,19 @@ def test_buckets_are_in_order_and_all_used() -> None:
 def test_values_outside() -> None:
     assert bucket(np.int64(-5)) == 0
     assert bucket(np.int64(LIMIT + 1)) == bucket(np.int64(1 << 62)) == BUCKETS - 1
+
+
+@given(
+    st.one_of(st.floats(-1, 300), st.floats(0, 2 * LIMIT), st.integers(6, 42).map(lambda n: 2.0**n)), st.sampled_from([0, -1, 1])
+)
+def test_a_float_counts_as_what_is_before_its_point(ns: float, side: int) -> None:
+    ns = float(np.nextafter(ns, side * np.inf)) if side else ns
+    assert place(ns) == bucket(np.int64(ns))
+
+
+@kernel
+def place(ns):
+    return bucket_of(ns)
 
 
 def test_merging_is_adding() -> None:

@@ -87,6 +87,30 @@ def test_quotients_and_lengths_are_those_of_unsigned_words(a: int, b: int) -> No
     assert [int(x) & MASK for x in out] == [(a & MASK) // b, ((a & MASK) >> 1).bit_length()]
 
 
+@kernel
+def halves(a, b, n, out):
+    out[0] = m.high64(a, b)
+    out[1] = m.rotate32(a & 0xFFFFFFFF, n)
+
+
+@given(WORDS, WORDS, st.integers(1, 31))
+def test_high_halves_and_rotations_are_those_of_unsigned_words(a: int, b: int, n: int) -> None:
+    out = np.zeros(2, np.int64)
+    halves(a, b, n, out)
+    low = a & 0xFFFFFFFF
+    assert [int(x) & MASK for x in out] == [(a & MASK) * (b & MASK) >> 64, (low << 32 | low) >> n & 0xFFFFFFFF]
+
+
+@kernel
+def bits(x):
+    return m.bits_of(x)
+
+
+@given(st.floats(allow_nan=False))
+def test_bits_of_a_float(x: float) -> None:
+    assert int(bits(x)) == int(np.float64(x).view(np.int64))
+
+
 @given(st.integers(0, 200), st.integers(0, 9), st.integers(0, 9))
 def test_copies_just_what_it_should(size: int, source: int, target: int) -> None:
     given = np.random.default_rng(size).integers(1, 256, 210, dtype=np.uint8)
@@ -127,6 +151,17 @@ def test_fields_read_as_64_bits_and_are_truncated_when_written() -> None:
 def change(address):
     record = m.record_at(address, RECORD)
     record.second = m.i64(record.first) + 1
+
+
+@kernel
+def change_behind(address):
+    m.next_row(m.record_at(address, RECORD)).second = 7
+
+
+def test_a_record_leads_to_the_one_behind_it() -> None:
+    records = m.aligned(3, RECORD)
+    change_behind(records.ctypes.data + RECORD.itemsize)
+    assert records.second.tolist() == [0, 0, 7]
 
 
 def test_a_record_is_reached_by_reference() -> None:

@@ -16,7 +16,7 @@ from tests.engine.hostile import segments, spoilt
 from tests.engine.peer import Peer
 
 FRAMES = 1500
-SHORTEST = 64
+SHORTEST = 67
 """Bytes that an answer may take: the least that Ethernet has, and what is cleared behind it."""
 
 

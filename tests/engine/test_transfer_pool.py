@@ -234,8 +234,6 @@ def test_any_coming_and_going(size: int, steps: list[tuple[int, Callable[[Peer],
 
 def _apps(host: Host) -> Any:
     """The application sides of connections that are transfers."""
-    (apps,) = [
-        array for array in host.engine._kept if getattr(array, "ctypes", None) and array.ctypes.data == host.engine.record.apps
-    ]
+    apps = host.engine.apps
     used = host.engine.conns["state"] != 0
     return apps[used & (apps["app_bits"] & APP_TRANSFER != 0)]

@@ -103,7 +103,8 @@ def test_constants_of_numpy_and_enumerations_are_told_apart() -> None:
     class Small(enum.Enum):
         A = 1
 
-    values = [np.int64(1), np.int64(2), np.zeros(2), np.zeros(3), np.zeros(2, "f4"), Small, 1.0, "1", b"1", None, True]
+    numbers = [np.int64(1), np.int64(2), np.zeros(2), np.zeros(3), np.zeros(2, "f4"), Small, 1.0, True]
+    values = [*numbers, "1", b"1", None, {"a": 1}, {"a": 2}]
     assert len({digest("", [value]) for value in values}) == len(values)
 
 

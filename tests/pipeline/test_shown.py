@@ -51,11 +51,11 @@ def test_the_source_is_a_readable_file_of_its_own() -> None:
     arm = lines.index("            if i64(meta.ip_version) == 4:")
     assert lines[arm : arm + 6] == [
         "            if i64(meta.ip_version) == 4:",
-        "                count(arms + 0)",
+        "                arm0 += 1",
         "                v = i64(op3_leave_if(pkt, row(s3, 0)))",
         "                if v != NEXT:",
-        "                    count(left + (24 + (v & 7)) * 8)",
-        "                    ready = depart(out, tx, ready, v, mbuf)",
+        "                    ready = depart_counted(out, tx, ready, v, mbuf, left + 192)",
+        "                    continue",
     ]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dpdk_io.memory import aligned
 from tcp.block import Block
 from tcp.connection import CONN
-from tcp.index import insert, lookup, new_index, prefetch_entry, remove, tuple_hash
+from tcp.index import SPACING, insert, lookup, new_index, prefetch_entry, remove, tuple_hash
 
 CAPACITY = 32
 TUPLES = st.tuples(st.integers(0, 3), st.sampled_from([1, 65535]), st.integers(0xFFFFFFFC, 0xFFFFFFFF), st.sampled_from([1, 2]))
@@ -21,7 +21,7 @@ class Connections:
 
     def __init__(self, weak: bool) -> None:
         self.index: Block = new_index(CAPACITY, 0x1234567890ABCDEF)
-        self.conns = aligned(CAPACITY, CONN)
+        self.conns = aligned(CAPACITY, np.dtype({"names": ["conn"], "formats": [CONN], "itemsize": SPACING}))["conn"]
         self.weak = weak
 
     def hashed(self, key: tuple[int, int, int, int]) -> int:
@@ -34,10 +34,10 @@ class Connections:
         prefetch_entry(self.index.record, hashed)
         return int(lookup(self.index.record, hashed, self.conns.ctypes.data, *key))
 
-    def add(self, slot: int, key: tuple[int, int, int, int]) -> bool:
+    def add(self, slot: int, key: tuple[int, int, int, int]) -> None:
         conn = self.conns[slot]
         conn.local_ip, conn.local_port, conn.peer_ip, conn.peer_port = key
-        return bool(insert(self.index.record, self.hashed(key), slot))
+        insert(self.index.record, self.hashed(key), slot)
 
     def drop(self, slot: int, key: tuple[int, int, int, int]) -> bool:
         return bool(remove(self.index.record, self.hashed(key), slot))
@@ -57,18 +57,19 @@ def test_index_is_a_dictionary(weak: bool, keys: list[tuple[int, int, int, int]]
             free.append(slot)
         else:
             model[key] = free.pop()
-            assert connections.add(model[key], key)
-        assert connections.index.record.used == len(model)
+            connections.add(model[key], key)
         assert {k: connections.find(k) for k in model} == model
     assert np.count_nonzero(connections.index.arrays[1].entry) == len(model)
 
 
-def test_index_full() -> None:
-    connections = Connections(weak=False)
-    entries = len(connections.index.arrays[1])
-    taken = [insert(connections.index.record, hashed, 0) for hashed in range(entries)]
-    assert taken == [True] * (entries // 2) + [False] * (entries - entries // 2)
-    assert entries // 2 >= CAPACITY
+@pytest.mark.parametrize("capacity", [1, 2, 3, 32, 1000])
+def test_index_has_room_for_every_slot(capacity: int) -> None:
+    """As many again are free, so that a search ends."""
+    index = new_index(capacity, 1)
+    for slot in range(capacity):
+        insert(index.record, tuple_hash(1, slot, 1, 2, 3), slot)
+    entries = index.arrays[1].entry
+    assert np.count_nonzero(entries) == capacity <= len(entries) // 2
 
 
 def test_index_remove_what_is_not_there() -> None:
@@ -76,7 +77,7 @@ def test_index_remove_what_is_not_there() -> None:
     assert not connections.drop(0, (1, 2, 3, 4))
     connections.add(0, (1, 2, 3, 4))
     assert not connections.drop(1, (1, 2, 3, 4))
-    assert connections.index.record.used == 1
+    assert np.count_nonzero(connections.index.arrays[1].entry) == 1
 
 
 @pytest.mark.parametrize("capacity", [0, -1, (1 << 30) + 1])

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpdk_io.jit import kernel
 from tcp.events import EV_ACKED, EV_CLOSED, EV_DOUBT, EV_ESTABLISHED, EV_RETRANSMIT, EV_RST_DUE, EV_TIMEOUT
 from tcp.limits import new_limits
 from tcp.reset import reset_of
-from tcp.rto import UNIT, measure
+from tcp.rto import UNIT, measure, whole_ms
 from tests.tcp.builders import ISS, MSS, Endpoint, Sent, at, ours, sent_of, theirs
 
 
@@ -183,3 +184,17 @@ def test_rto_follows_rfc_6298(samples: list[int], rto_min: int) -> None:
 def test_limits_refuse(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=name):
         new_limits(**{name: value})
+
+
+@kernel
+def in_ms(us):
+    return whole_ms(us)
+
+
+_LONG = 1500 * 366 * 86_400 * 1000
+"""ms."""
+
+
+@given(st.one_of(st.integers(0, _LONG * 1000), st.integers(0, _LONG).map(lambda ms: ms * 1000)))
+def test_a_time_in_ms(us: int) -> None:
+    assert [in_ms(us), in_ms(us + 999)] == [us // 1000, (us + 999) // 1000]
