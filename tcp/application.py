@@ -35,8 +35,8 @@ def queue(conn, n):
         return 0
     end = i64(conn.snd_end)
     room = _MOST_QUEUED - distance(end, i64(conn.snd_una))
-    if unlikely(n > room):
-        n = max(room, 0)
+    if unlikely(not 0 <= n <= room):
+        n = max(min(n, room), 0)
     conn.snd_end = advance(end, n)
     return n
 
